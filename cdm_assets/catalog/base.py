@@ -1,0 +1,19 @@
+"""What all catalog models share: strictness, immutability, and the form of a name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
+"""A lower-case SQL name that needs no quotes on any of the five engines."""
+
+Owner = Annotated[str, StringConstraints(pattern=r"^(team:[a-z][a-z0-9_-]*|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
+"""An owner as Dagster takes it: an e-mail address or `team:<name>`."""
+
+
+class Strict(BaseModel):
+    """A frozen model that refuses keys it does not know, so that a typing error never passes as a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,0 +1,303 @@
+"""The catalog: sources, vault, interface and marts as frozen models.
+
+One YAML file becomes one model; `Catalog` holds them all and knows the names of the tables they stand for.
+`reading.py` builds it and is the only way to get one that has been checked.
+"""
+
+from __future__ import annotations
+
+from datetime import time
+from enum import StrEnum
+from functools import cached_property
+from typing import Literal
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+from typing_extensions import Annotated
+
+from cdm_assets.catalog.base import Identifier, Owner, Strict
+from cdm_assets.catalog.rules import Rule
+from cdm_assets.catalog.types import Delivery, Layer, PiiClass, TypeText
+
+DATE_PLACEHOLDER = "{date}"
+
+Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
+"""`table.column` within one layer, such as `s_customer_demographics.age`."""
+
+
+class Column(Strict):
+    """One column of a file, a hub key, or a mart."""
+
+    name: Identifier
+    type: TypeText
+    description: str = ""
+    key: bool = False
+    required: bool = False
+    pii: PiiClass = PiiClass.NONE
+    generated: bool = False
+    """The demo's real data lacks this column; a seeded generator fills it."""
+    header: str = ""
+    """The column's name in the file, where it is not `name`."""
+
+    @property
+    def file_name(self) -> str:
+        """The column's name in the file."""
+        return self.header or self.name
+
+
+class FileFormat(StrEnum):
+    """What a source's files are written in; `.gz` at the end of a path means gzip around it."""
+
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class Files(Strict):
+    """Where a source's file for one business date lies, below the landing root."""
+
+    path: str
+    format: FileFormat
+    may_be_absent: bool = False
+    """A business date without a file is legal (events on days when nothing happened, deltas without a change)."""
+    may_be_empty: bool = False
+    """A file with a header and no record is legal. For a snapshot it ends every key."""
+
+    @field_validator("path")
+    @classmethod
+    def _names_the_date(cls, path: str) -> str:
+        if DATE_PLACEHOLDER not in path:
+            raise ValueError(f"path {path!r} must contain {DATE_PLACEHOLDER}, the business date as YYYY-MM-DD")
+        if path.startswith("/") or ".." in path.split("/"):
+            raise ValueError(f"path {path!r} must be relative to the landing root")
+        return path
+
+
+class Expected(Strict):
+    """When a source's file is due, in UTC on the day after the business date."""
+
+    at: time = time(6)
+    late_after_hours: float = Field(default=6, ge=0)
+
+
+class SatelliteFeed(Strict):
+    """A satellite that a source fills: what it says about a hub or a link, with history."""
+
+    name: Identifier
+    parent: Identifier
+    attributes: tuple[Identifier, ...] | None = None
+    """None: every column that is not part of the parent's key. Empty: only whether the key is listed."""
+
+
+class Feeds(Strict):
+    """Which hubs, links and satellites a source fills."""
+
+    hubs: dict[Identifier, tuple[Identifier, ...]] = Field(min_length=1)
+    links: tuple[Identifier, ...] = ()
+    event: Identifier | None = None
+    satellites: tuple[SatelliteFeed, ...] = ()
+
+
+class Source(Strict):
+    """All there is to know about one source."""
+
+    source: Identifier
+    description: str
+    domain: Identifier = "customer"
+    delivery: Delivery
+    files: Files
+    expected: Expected = Expected()
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1)
+    event_time: Identifier | None = None
+    rules: tuple[Rule, ...] = ()
+    feeds: Feeds
+
+    @cached_property
+    def columns_by_name(self) -> dict[str, Column]:
+        """The source's columns by name."""
+        return {column.name: column for column in self.columns}
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Names of the columns that identify a row of one file."""
+        return tuple(column.name for column in self.columns if column.key)
+
+    @property
+    def table(self) -> str:
+        """The landing-zone table, without its schema."""
+        return f"ldz_{self.source}"
+
+    def attributes_of(self, satellite: SatelliteFeed, parent_columns: tuple[str, ...]) -> tuple[str, ...]:
+        """The columns a satellite tracks, given the columns its parent's key is made of."""
+        if satellite.attributes is not None:
+            return satellite.attributes
+        return tuple(c.name for c in self.columns if c.name not in parent_columns)
+
+
+class HashContract(Strict):
+    """How keys and hashdiffs are hashed; a change means a new version and a rebuilt vault."""
+
+    version: Literal[1] = 1
+    algorithm: Literal["md5", "sha256"] = "md5"
+
+    @property
+    def length(self) -> int:
+        """Characters of one hash in hex."""
+        return 32 if self.algorithm == "md5" else 64
+
+
+class Hub(Strict):
+    """A business key and the first date any source sent it."""
+
+    description: str
+    domain: Identifier = "customer"
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    key: tuple[Column, ...] = Field(min_length=1)
+
+
+class Link(Strict):
+    """A relation between hubs, or (under `events`) a thing that happened to them."""
+
+    description: str
+    domain: Identifier = "customer"
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    hubs: tuple[Identifier, ...] = Field(min_length=1)
+
+
+class Vault(Strict):
+    """The hubs, the links that persist, and the non-historized links of events."""
+
+    hash: HashContract = HashContract()
+    hubs: dict[Identifier, Hub]
+    links: dict[Identifier, Link] = {}
+    events: dict[Identifier, Link] = {}
+
+
+class EntityKind(StrEnum):
+    """What one partition of an interface entity holds."""
+
+    STATE = "state"
+    """Every key known on that date, with what is known of it as of that date."""
+    EVENT = "event"
+    """The events whose event time falls on that date."""
+
+
+class InterfaceColumn(Strict):
+    """A canonical column: the first of `from_` that has a value, its codes converted, else the default."""
+
+    name: Identifier
+    from_: tuple[Reference, ...] = Field(alias="from", min_length=1)
+    description: str = ""
+    type: TypeText | None = None
+    """None: the type of the first reference."""
+    codes: dict[str, str] = {}
+    default: str | None = None
+    required: bool = False
+
+    @field_validator("from_", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class InterfaceEntity(Strict):
+    """One canonical entity: a spine from the vault and the columns mapped onto it."""
+
+    entity: Identifier
+    description: str
+    kind: EntityKind
+    domain: Identifier = "customer"
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    spine: Identifier
+    """The hub, link or event table (`h_customer`, `l_transaction`) that gives the rows."""
+    key: tuple[Identifier, ...] = Field(min_length=1)
+    columns: tuple[InterfaceColumn, ...] = Field(min_length=1)
+
+
+class Total(Strict):
+    """A sum that must agree with the vault to the last digit."""
+
+    column: Identifier
+    against: Reference
+    """Vault column, or `<table>.rows` for the number of rows."""
+    window: Literal["same_date", "up_to_date"]
+
+
+class MartLayer(StrEnum):
+    """The layers whose tables are computed by marts."""
+
+    AGGREGATE = "agg"
+    CUSTOMER_360 = "cs_360_db"
+
+
+class Mart(Strict):
+    """A computed table; `loading.marts` holds the select that fills it."""
+
+    mart: Identifier
+    layer: MartLayer
+    description: str
+    domain: Identifier = "customer"
+    owners: tuple[Owner, ...] = Field(min_length=1)
+    publish: bool = False
+    key: tuple[Identifier, ...] = Field(min_length=1)
+    columns: tuple[Column, ...] = Field(min_length=1)
+    totals: tuple[Total, ...] = ()
+    one_row_per: Reference | None = None
+    """The interface entity's key this mart has one row for, such as `customer.customer_id`."""
+
+    @model_validator(mode="after")
+    def _columns_exist(self) -> Mart:
+        names = {column.name for column in self.columns}
+        missing = [n for n in (*self.key, *(total.column for total in self.totals)) if n not in names]
+        if missing:
+            raise ValueError(f"key or totals name columns that are not declared: {', '.join(missing)}")
+        return self
+
+
+class Catalog(Strict):
+    """Everything that is declared, checked as a whole."""
+
+    sources: dict[str, Source]
+    vault: Vault
+    interface: dict[str, InterfaceEntity]
+    marts: dict[str, Mart]
+
+    def sources_of_hub(self, hub: str) -> list[Source]:
+        """The sources whose files carry the key of `hub`, by name."""
+        return [s for s in self.sources.values() if hub in s.feeds.hubs]
+
+    def sources_of_link(self, link: str) -> list[Source]:
+        """The sources that fill the persisting link `link`, by name."""
+        return [s for s in self.sources.values() if link in s.feeds.links]
+
+    def source_of_event(self, event: str) -> Source:
+        """The one source of the non-historized link `event`."""
+        return next(s for s in self.sources.values() if s.feeds.event == event)
+
+    @cached_property
+    def satellites(self) -> dict[str, tuple[Source, SatelliteFeed]]:
+        """Every satellite by name, with the source that fills it."""
+        return {sat.name: (source, sat) for source in self.sources.values() for sat in source.feeds.satellites}
+
+    def parent_columns(self, source: Source, parent: str) -> tuple[str, ...]:
+        """The columns of `source` that make the key of the hub, link or event `parent`, in hash order."""
+        vault = self.vault
+        if parent in vault.hubs:
+            return source.feeds.hubs[parent]
+        if parent in vault.events:
+            return source.key
+        return tuple(column for hub in vault.links[parent].hubs for column in source.feeds.hubs[hub])
+
+    def satellite_attributes(self, name: str) -> tuple[str, ...]:
+        """The columns that satellite `name` tracks."""
+        source, satellite = self.satellites[name]
+        return source.attributes_of(satellite, self.parent_columns(source, satellite.parent))
+
+    def event_attributes(self, event: str) -> tuple[str, ...]:
+        """The columns of an event that are not the key of one of its hubs; they live on the link itself."""
+        source = self.source_of_event(event)
+        hub_columns = {c for hub in self.vault.events[event].hubs for c in source.feeds.hubs[hub]}
+        return tuple(column.name for column in source.columns if column.name not in hub_columns)
+
+    def schema_of(self, layer: Layer, prefix: str = "") -> str:
+        """The name of a layer's schema in an environment."""
+        return f"{prefix}{layer.value}"

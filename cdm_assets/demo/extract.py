@@ -1,0 +1,86 @@
+"""One extract file: its layout, its bytes, and how those bytes are written so that they never vary.
+
+CSV files are UTF-8 with a header line, commas, `\\n` line ends, RFC 4180 quotes only where a value needs them, and
+nothing between the commas for NULL. Gzip carries neither time nor file name.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import duckdb
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """What a source's file looks like, and which of its columns are invented."""
+
+    file_name: str
+    delivery: str
+    columns: tuple[str, ...]
+    generated: tuple[str, ...]
+    note: str
+
+    @property
+    def source(self) -> str:
+        """The file name without its endings: `product` for `product.csv.gz`."""
+        return self.file_name.partition(".")[0]
+
+    @property
+    def real(self) -> tuple[str, ...]:
+        """The columns that come from the public data."""
+        return tuple(column for column in self.columns if column not in self.generated)
+
+
+@dataclass(frozen=True)
+class ExtractFile:
+    """One file of one business date; `rows` counts data records, not the header."""
+
+    layout: Layout
+    rows: int
+    content: bytes
+
+    @property
+    def sha256(self) -> str:
+        """Of the bytes as delivered, in hex."""
+        return sha256(self.content).hexdigest()
+
+
+class DailySource(Protocol):
+    """A source that is asked for its file date by date, dates rising."""
+
+    def file_on(self, day: date) -> ExtractFile | None:
+        """The file the source delivers on `day`; None when it delivers none."""
+
+
+def csv_file(layout: Layout, rows: Sequence[Iterable[object]]) -> ExtractFile:
+    """`rows` as CSV, gzipped when the layout's file name says so; None becomes empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(layout.columns)
+    writer.writerows(rows)
+    content = text.getvalue().encode()
+    return ExtractFile(layout, len(rows), _gzipped(content) if layout.file_name.endswith(".gz") else content)
+
+
+def parquet_file(layout: Layout, relation: duckdb.DuckDBPyRelation) -> ExtractFile:
+    """The rows of `relation`, in its order, as parquet."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / layout.file_name
+        relation.write_parquet(str(path))
+        content = path.read_bytes()
+    return ExtractFile(layout, len(relation), content)
+
+
+def _gzipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with gzip.GzipFile(filename="", mode="wb", compresslevel=6, fileobj=buffer, mtime=0) as stream:
+        stream.write(content)
+    return buffer.getvalue()

@@ -1,0 +1,331 @@
+"""The landing zone: a source's files for a range of dates become its partitions, typed, otherwise as received.
+
+Files are staged as text (`staging`); one statement types the rows and takes out those that break a rule.
+A row fault sends the record to `rejected_record`; a file fault leaves the old partition as it is.
+Always: records read = rows loaded + rows rejected, per file.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
+
+from cdm_assets.catalog.model import Column, FileFormat, Source
+from cdm_assets.catalog.rules import Unique
+from cdm_assets.catalog.types import Delivery, OnFailure, TypeKind
+from cdm_assets.loading.report import RowCounts
+from cdm_assets.loading.staging import Staging, staging
+from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
+from cdm_assets.validation.rules import expectation, row_rules, violates
+from cdm_assets.warehouse.dates import DateRange, ranges_of
+from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.functions import matches
+from cdm_assets.warehouse.landing_files import (
+    FileFault,
+    LandingFile,
+    RecordFault,
+    file_name_of,
+    find_file,
+    records_of,
+)
+from cdm_assets.warehouse.tables import sql_type
+
+_EXACT_FORMATS: Final = {
+    TypeKind.INTEGER: r"\s*[+-]?[0-9]{1,18}\s*",
+    TypeKind.DATE: r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*",
+    TypeKind.TIMESTAMP: r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?\s*",
+    TypeKind.BOOLEAN: r"\s*(?i:true|false|1|0)\s*",
+}
+_EXAMPLES: Final = {
+    TypeKind.INTEGER: "an integer such as 42",
+    TypeKind.DATE: "a date such as 2017-03-01",
+    TypeKind.TIMESTAMP: "a timestamp without zone such as 2017-03-01 12:34:56",
+    TypeKind.BOOLEAN: "true or false",
+}
+
+
+@dataclass(frozen=True)
+class LandingLoad:
+    """What a load of the landing zone did, by business date."""
+
+    row_counts: Mapping[date, RowCounts]
+    file_faults: Mapping[date, FileFault]
+    """Dates whose file was refused; their partitions hold what they held before."""
+
+
+@dataclass(frozen=True)
+class _RowTest:
+    """A condition that takes a row out, and the words for it."""
+
+    broken: ColumnElement[bool]
+    rule: str
+    column: str
+    expected: str
+
+
+def load_landing(
+    warehouse: Warehouse, source: Source, dates: DateRange, *, landing_root: Path, stamp: Stamp
+) -> LandingLoad:
+    """Bring the landing zone of `source` in line with its files for `dates` (inclusive).
+
+    Idempotent, one transaction. A date whose file is at fault keeps its old partition and is listed in the result.
+    """
+    files, faults = _files_of(source, dates, landing_root)
+    with staging(warehouse, source) as stage:
+        stage.read(file for file in files.values() if file is not None)
+        faults |= stage.file_faults
+        sound = {day: file for day, file in files.items() if day not in faults}
+        read = stage.rows_by_file()
+        with stage.connection.begin():
+            counts = _replace_partitions(warehouse, stage, sound, read=read, stamp=stamp)
+            _register_faults(warehouse, stage.connection, source, faults=faults, stamp=stamp)
+    return LandingLoad(counts | dict.fromkeys(faults, RowCounts()), faults)
+
+
+def _files_of(
+    source: Source, dates: DateRange, landing_root: Path
+) -> tuple[dict[date, LandingFile | None], dict[date, FileFault]]:
+    files: dict[date, LandingFile | None] = {}
+    faults: dict[date, FileFault] = {}
+    for day in dates:
+        try:
+            files[day] = find_file(source, day, landing_root)
+        except FileFault as fault:
+            faults[day] = fault
+    return files, faults
+
+
+def _replace_partitions(
+    warehouse: Warehouse,
+    stage: Staging,
+    files: Mapping[date, LandingFile | None],
+    *,
+    read: Mapping[str, int],
+    stamp: Stamp,
+) -> dict[date, RowCounts]:
+    """Put the staged rows in the place of the partitions of `files`, and the register in line with them."""
+    source, connection = stage.source, stage.connection
+    table = warehouse.tables[f"ldz.{source.table}"]
+    removed: dict[date, int] = {}
+    for dates in ranges_of(files):
+        removed |= rows_by_date(connection, table, dates)
+        connection.execute(sa.delete(table).where(table.c.business_date.between(dates.first, dates.last)))
+    tests = _row_tests(stage)
+    rows = _judged(stage, tests, files)
+    typed = [_typed(rows.c[column.name], column).label(column.name) for column in source.columns]
+    identity = [rows.c.business_date, rows.c.source_file, rows.c.source_row]
+    connection.execute(insert_select(table, sa.select(*identity, *typed).where(rows.c.fault.is_(None)), stamp))
+    inserted: dict[date, int] = {}
+    for dates in ranges_of(files):
+        inserted |= rows_by_date(connection, table, dates)
+    counts = {
+        day: RowCounts(
+            read=(in_file := read.get(file.name, 0) if file else 0),
+            inserted=inserted.get(day, 0),
+            removed=removed.get(day, 0),
+            rejected=in_file - inserted.get(day, 0),
+        )
+        for day, file in files.items()
+    }
+    at_fault = {day: file for day, file in files.items() if file is not None and counts[day].rejected}
+    rejected = list(_rejected_records(stage, rows, tests, at_fault, stamp)) if at_fault else []
+    _register(warehouse, connection, source, files=files, counts=counts, rejected=rejected, stamp=stamp)
+    return counts
+
+
+def _row_tests(stage: Staging) -> list[_RowTest]:
+    """Everything that takes a single row out, in the order in which it is looked for."""
+    source, text = stage.source, stage.table.c
+    tests: list[_RowTest] = []
+    for column in source.columns:
+        value = text[column.name]
+        if column.key or column.required:
+            blank = sa.func.nullif(sa.func.trim(value), "").is_(None)
+            tests.append(_RowTest(blank, f"required:{column.name}", column.name, "a value"))
+        tests.append(_RowTest(_unreadable(value, column), f"type:{column.name}", column.name, _readable_as(column)))
+    for rule in row_rules(source, OnFailure.REJECT):
+        broken = violates(rule, source, lambda name: _typed(text[name], source.columns_by_name[name]))
+        tests.append(_RowTest(broken, rule.label, rule.columns_read[0], expectation(rule)))
+    return tests
+
+
+def _unreadable(value: ColumnElement[Any], column: Column) -> ColumnElement[bool]:
+    """True where a text is there but is not exactly a value of the column's type; nothing is rounded or guessed."""
+    kind = column.type.kind
+    if kind is TypeKind.STRING:
+        return sa.func.length(value) > column.type.length
+    if kind is TypeKind.DECIMAL:
+        precision, scale = column.type.precision or 0, column.type.scale or 0
+        pattern = rf"\s*[+-]?[0-9]{{0,{precision - scale}}}([.][0-9]{{0,{scale}}}0*)?\s*"
+    else:
+        pattern = _EXACT_FORMATS[kind]
+    not_so_written = sa.not_(matches(value, sa.literal_column(f"'{pattern}'")))
+    not_castable = sa.try_cast(value, sql_type(column.type)).is_(None)
+    return sa.and_(value.is_not(None), sa.or_(not_so_written, not_castable))
+
+
+def _readable_as(column: Column) -> str:
+    kind = column.type.kind
+    if kind is TypeKind.STRING:
+        return f"at most {column.type.length} characters"
+    if kind is TypeKind.DECIMAL:
+        return f"a number with at most {column.type.scale} decimals, as {column.type}"
+    return _EXAMPLES[kind]
+
+
+def _typed(value: ColumnElement[Any], column: Column) -> ColumnElement[Any]:
+    return value if column.type.kind is TypeKind.STRING else sa.try_cast(value, sql_type(column.type))
+
+
+def _unique_columns(source: Source) -> list[tuple[str, tuple[str, ...]]]:
+    """Column sets of which a file may hold each value once: a snapshot's key, and what a rule declares."""
+    declared = [r.columns for r in source.rules if isinstance(r, Unique) and r.on_failure is OnFailure.REJECT]
+    if source.delivery is Delivery.SNAPSHOT and source.key not in declared:
+        declared.insert(0, source.key)
+    return [(f"unique:{'+'.join(columns)}", columns) for columns in declared]
+
+
+def _judged(stage: Staging, tests: Sequence[_RowTest], files: Mapping[date, LandingFile | None]) -> sa.Subquery:
+    """The staged rows of `files` with `fault`: the position of the first test they fail, NULL where they are sound.
+
+    Of rows that repeat a key the first sound one stays. Faults from len(tests) on are the unique column sets.
+    """
+    text = stage.table.c
+    first_broken = sa.case(*((test.broken, position) for position, test in enumerate(tests)))
+    wanted = [text.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
+    rows = sa.select(*text, first_broken.label("fault")).where(sa.or_(sa.false(), *wanted)).subquery("staged")
+    for position, (_, columns) in enumerate(_unique_columns(stage.source), start=len(tests)):
+        sound = rows.c.fault.is_(None)
+        nth = sa.func.row_number().over(
+            partition_by=[rows.c.business_date, sa.case((sound, 1), else_=0), *(rows.c[name] for name in columns)],
+            order_by=rows.c.source_row,
+        )
+        fault = sa.case((sa.and_(sound, nth > 1), position), else_=rows.c.fault).label("fault")
+        others = [column for column in rows.c if column.name != "fault"]
+        rows = sa.select(*others, fault).subquery(f"unique_{position}")
+    return rows
+
+
+def _rejected_records(
+    stage: Staging,
+    rows: sa.Subquery,
+    tests: Sequence[_RowTest],
+    files: Mapping[date, LandingFile],
+    stamp: Stamp,
+) -> Iterator[dict[str, Any]]:
+    """Every record that did not load, with its line and its text as received."""
+    source = stage.source
+    unique = [_RowTest(sa.false(), rule, c[0], "no second row with this key") for rule, c in _unique_columns(source)]
+    words = [*tests, *unique]
+    faults: dict[str, dict[int, tuple[_RowTest, str]]] = defaultdict(dict)
+    names = [column.name for column in source.columns]
+    query = sa.select(rows.c.source_file, rows.c.source_row, rows.c.fault, *(rows.c[name] for name in names))
+    for name, number, fault, *values in stage.connection.execute(query.where(rows.c.fault.is_not(None))):
+        test = words[fault]
+        found = values[names.index(test.column)]
+        faults[name][number] = (test, f"expected {test.expected}, found {'nothing' if found is None else repr(found)}")
+    for file in files.values():
+        common = {
+            "source": source.source,
+            "business_date": file.business_date,
+            "file_name": file.name,
+            "whole_file": False,
+            **stamp.row,
+        }
+        for broken in stage.record_faults.get(file.name, ()):
+            yield common | _as_row(broken)
+        for line, raw_text, (test, reason) in _located(stage, rows, file, faults[file.name]):
+            yield common | _as_row(RecordFault(line, test.rule, test.column, reason, raw_text))
+
+
+def _as_row(fault: RecordFault) -> dict[str, Any]:
+    return {
+        "line": fault.line,
+        "rule": fault.rule,
+        "column_name": fault.column or None,
+        "reason": fault.reason[:2000],
+        "raw_text": fault.raw_text,
+    }
+
+
+def _located(
+    stage: Staging, rows: sa.Subquery, file: LandingFile, faults: Mapping[int, tuple[_RowTest, str]]
+) -> Iterator[tuple[int, str, tuple[_RowTest, str]]]:
+    """Line and raw text of the faulty records of a file; a Parquet file has records instead of lines."""
+    if not faults:
+        return
+    if stage.source.files.format is FileFormat.CSV:
+        for record in records_of(file):
+            if record.number in faults:
+                yield record.line, record.raw_text, faults[record.number]
+        return
+    names = [column.name for column in stage.source.columns]
+    query = sa.select(rows.c.source_row, *(rows.c[name] for name in names)).where(
+        rows.c.fault.is_not(None), rows.c.source_file == file.name
+    )
+    for number, *values in stage.connection.execute(query.order_by(rows.c.source_row)):
+        yield number, repr(dict(zip(names, values, strict=True))), faults[number]
+
+
+def _register(
+    warehouse: Warehouse,
+    connection: sa.Connection,
+    source: Source,
+    *,
+    files: Mapping[date, LandingFile | None],
+    counts: Mapping[date, RowCounts],
+    rejected: list[dict[str, Any]],
+    stamp: Stamp,
+) -> None:
+    """Write what each partition now holds and which records it lacks, in the place of what was known before."""
+    register, records = warehouse.tables["cdp_metadata.landing_file"], warehouse.tables["cdp_metadata.rejected_record"]
+    rows = [
+        {
+            "source": source.source,
+            "business_date": day,
+            "file_name": file.name if file else file_name_of(source, day),
+            "state": "loaded" if file else "absent",
+            "size_bytes": file.size_bytes if file else 0,
+            "sha256": file.sha256 if file else None,
+            "rows_read": counts[day].read,
+            "rows_loaded": counts[day].inserted,
+            "rows_rejected": counts[day].rejected,
+            "reason": None,
+            **stamp.row,
+        }
+        for day, file in files.items()
+    ]
+    for table, new_rows in ((register, rows), (records, rejected)):
+        of_dates = [table.c.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
+        condition = sa.and_(table.c.source == source.source, sa.or_(sa.false(), *of_dates))
+        replace_rows(connection, table, condition, list(new_rows))
+
+
+def _register_faults(
+    warehouse: Warehouse,
+    connection: sa.Connection,
+    source: Source,
+    *,
+    faults: Mapping[date, FileFault],
+    stamp: Stamp,
+) -> None:
+    """Note the refused files beside what their partitions still hold."""
+    register, records = warehouse.tables["cdp_metadata.landing_file"], warehouse.tables["cdp_metadata.rejected_record"]
+    for day, fault in faults.items():
+        common = {"source": source.source, "business_date": day, "file_name": fault.file_name, **stamp.row}
+        reason = str(fault)[:2000]
+        file_row = common | {"state": "rejected", "size_bytes": 0, "sha256": None, "reason": reason}
+        file_row |= {"rows_read": 0, "rows_loaded": 0, "rows_rejected": 0}
+        record = common | {"line": fault.line, "rule": fault.rule, "column_name": fault.column or None}
+        record |= {"reason": fault.reason[:2000], "raw_text": None, "whole_file": True}
+        of_day = sa.and_(register.c.source == source.source, register.c.business_date == day)
+        replace_rows(connection, register, sa.and_(of_day, register.c.state == "rejected"), [file_row])
+        of_day = sa.and_(records.c.source == source.source, records.c.business_date == day)
+        replace_rows(connection, records, sa.and_(of_day, records.c.whole_file == sa.true()), [record])

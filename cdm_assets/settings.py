@@ -1,0 +1,101 @@
+"""Where things are and which dates exist, from the environment (`CDM_*`).
+
+Every setting has a default that works for the demo. Nothing here touches a file or a database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Final
+
+from cdm_assets.catalog.types import Layer
+
+DEMO_START: Final = date(2017, 1, 1)
+DEMO_END: Final = date(2018, 1, 1)
+
+
+class SettingsError(Exception):
+    """A `CDM_*` variable has a value that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The platform's configuration.
+
+    `start_date` is Day 0; `end_date` is the last business date, None for "up to yesterday". Paths are absolute.
+    """
+
+    home: Path
+    landing_root: Path
+    database_path: Path
+    dagster_home: Path
+    catalog_overlay: Path | None
+    schema_prefix: str
+    start_date: date
+    end_date: date | None
+    memory_limit: str
+    threads: int
+    token_key: str | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """Read `CDM_*`; raises SettingsError naming the variable, its value and what was expected."""
+        env = os.environ if environment is None else environment
+        home = Path(env.get("CDM_HOME", ".cdm")).expanduser().absolute()
+        overlay = env.get("CDM_CATALOG")
+        start = _date(env, "CDM_START_DATE")
+        end = _date(env, "CDM_END_DATE")
+        if start is None:
+            start, end = DEMO_START, end or DEMO_END
+        if end is not None and end < start:
+            raise SettingsError(f"CDM_END_DATE={end} is before CDM_START_DATE={start}")
+        return cls(
+            home=home,
+            landing_root=_path(env, "CDM_LANDING", home / "landing"),
+            database_path=_path(env, "CDM_DATABASE", home / "warehouse" / "cdm.duckdb"),
+            dagster_home=_path(env, "DAGSTER_HOME", home / "dagster"),
+            catalog_overlay=Path(overlay).expanduser().absolute() if overlay else None,
+            schema_prefix=_prefix(env),
+            start_date=start,
+            end_date=end,
+            memory_limit=env.get("CDM_MEMORY_LIMIT", "2GB"),
+            threads=_count(env, "CDM_THREADS", os.cpu_count() or 1),
+            token_key=env.get("CDM_TOKEN_KEY") or None,
+        )
+
+
+def _path(env: Mapping[str, str], name: str, default: Path) -> Path:
+    return Path(env[name]).expanduser().absolute() if env.get(name) else default
+
+
+def _date(env: Mapping[str, str], name: str) -> date | None:
+    text = env.get(name)
+    if not text:
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError as fault:
+        raise SettingsError(f"{name}={text!r} is not a date; expected YYYY-MM-DD") from fault
+
+
+def _count(env: Mapping[str, str], name: str, default: int) -> int:
+    text = env.get(name)
+    if not text:
+        return default
+    if not text.isdigit() or int(text) < 1:
+        raise SettingsError(f"{name}={text!r} is not a whole number of at least 1")
+    return int(text)
+
+
+def _prefix(env: Mapping[str, str]) -> str:
+    prefix = env.get("CDM_SCHEMA_PREFIX", "")
+    if prefix and not (prefix.isidentifier() and prefix.islower() and prefix.isascii()):
+        raise SettingsError(f"CDM_SCHEMA_PREFIX={prefix!r} must be lower-case letters, digits and _, such as `dev_`")
+    longest = max(len(layer.value) for layer in Layer) + len(prefix)
+    if longest > 60:
+        raise SettingsError(f"CDM_SCHEMA_PREFIX={prefix!r} is too long: schema names would have {longest} characters")
+    return prefix

@@ -1,0 +1,44 @@
+"""A contiguous range of business dates, the unit in which everything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+ONE_DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True, order=True)
+class DateRange:
+    """Business dates from `first` to `last`, both inclusive."""
+
+    first: date
+    last: date
+
+    def __post_init__(self) -> None:
+        if self.last < self.first:
+            raise ValueError(f"a range of dates cannot end ({self.last}) before it starts ({self.first})")
+
+    def __iter__(self) -> Iterator[date]:
+        return (self.first + timedelta(days=n) for n in range(len(self)))
+
+    def __len__(self) -> int:
+        return (self.last - self.first).days + 1
+
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.first <= day <= self.last
+
+    def __str__(self) -> str:
+        return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def ranges_of(days: Iterable[date]) -> list[DateRange]:
+    """The fewest ranges that cover exactly `days`, in order."""
+    ranges: list[DateRange] = []
+    for day in sorted(set(days)):
+        if ranges and ranges[-1].last + ONE_DAY == day:
+            ranges[-1] = DateRange(ranges[-1].first, day)
+        else:
+            ranges.append(DateRange(day, day))
+    return ranges

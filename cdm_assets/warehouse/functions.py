@@ -1,0 +1,341 @@
+"""SQL functions that five engines spell differently, each one SQLAlchemy construct.
+
+Canonical text is the hash contract's input: the same value gives the same text on every engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.functions import FunctionElement
+
+from cdm_assets.catalog.model import HashContract
+from cdm_assets.catalog.types import TypeKind
+
+NULL_TOKEN: Final = r"\N"
+"""Stands for NULL in hashed text. A value cannot look like it: backslashes in values are doubled."""
+DELIMITER: Final = "|"
+
+
+class concat(FunctionElement[str]):  # noqa: N801 - spelled like the SQL function
+    """Concatenate texts of which none is NULL. T-SQL's `+` would cut at 8,000 bytes, its CONCAT does not."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(concat)
+def _concat(element: concat, compiler: Any, **kw: Any) -> str:
+    return "(" + " || ".join(compiler.process(clause, **kw) for clause in element.clauses) + ")"
+
+
+@compiles(concat, "mssql")
+def _concat_mssql(element: concat, compiler: Any, **kw: Any) -> str:
+    return f"CONCAT({compiler.process(element.clauses, **kw)})"
+
+
+class _Hex(FunctionElement[str]):
+    type = sa.String()
+    inherit_cache = True
+
+
+class md5_hex(_Hex):  # noqa: N801
+    """MD5 of a text's UTF-8 bytes, 32 lower-case hex digits."""
+
+    inherit_cache = True
+
+
+class sha256_hex(_Hex):  # noqa: N801
+    """SHA-256 of a text's UTF-8 bytes, 64 lower-case hex digits."""
+
+    inherit_cache = True
+
+
+@compiles(md5_hex)
+def _md5(element: md5_hex, compiler: Any, **kw: Any) -> str:
+    return f"md5({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(md5_hex, "oracle")
+def _md5_oracle(element: md5_hex, compiler: Any, **kw: Any) -> str:
+    return f"lower(rawtohex(standard_hash({compiler.process(element.clauses, **kw)}, 'MD5')))"
+
+
+@compiles(md5_hex, "mssql")
+def _md5_mssql(element: md5_hex, compiler: Any, **kw: Any) -> str:
+    return _hashbytes("MD5", 32, compiler.process(element.clauses, **kw))
+
+
+@compiles(sha256_hex)
+def _sha256(element: sha256_hex, compiler: Any, **kw: Any) -> str:
+    return f"sha256({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(sha256_hex, "postgresql")
+def _sha256_postgresql(element: sha256_hex, compiler: Any, **kw: Any) -> str:
+    return f"encode(sha256(convert_to({compiler.process(element.clauses, **kw)}, 'UTF8')), 'hex')"
+
+
+@compiles(sha256_hex, "snowflake")
+def _sha256_snowflake(element: sha256_hex, compiler: Any, **kw: Any) -> str:
+    return f"sha2({compiler.process(element.clauses, **kw)}, 256)"
+
+
+@compiles(sha256_hex, "oracle")
+def _sha256_oracle(element: sha256_hex, compiler: Any, **kw: Any) -> str:
+    return f"lower(rawtohex(standard_hash({compiler.process(element.clauses, **kw)}, 'SHA256')))"
+
+
+@compiles(sha256_hex, "mssql")
+def _sha256_mssql(element: sha256_hex, compiler: Any, **kw: Any) -> str:
+    return _hashbytes("SHA2_256", 64, compiler.process(element.clauses, **kw))
+
+
+def _hashbytes(algorithm: str, length: int, text: str) -> str:
+    utf8 = f"convert(varchar(8000), {text} collate Latin1_General_100_BIN2_UTF8)"
+    return f"lower(convert(char({length}), hashbytes('{algorithm}', {utf8}), 2))"
+
+
+class _CanonicalText(FunctionElement[str]):
+    type = sa.String()
+    inherit_cache = True
+
+
+class _number_text(_CanonicalText):  # noqa: N801
+    """A decimal with exactly its scale, an integer without one. Arguments: value, Oracle's mask."""
+
+    inherit_cache = True
+
+
+class _date_text(_CanonicalText):  # noqa: N801
+    inherit_cache = True
+
+
+class _timestamp_text(_CanonicalText):  # noqa: N801
+    inherit_cache = True
+
+
+@compiles(_number_text)
+def _number_text_any(element: _number_text, compiler: Any, **kw: Any) -> str:
+    value, _mask = element.clauses
+    return compiler.process(sa.cast(value, sa.String(40)), **kw)
+
+
+@compiles(_number_text, "oracle")
+def _number_text_oracle(element: _number_text, compiler: Any, **kw: Any) -> str:
+    value, mask = element.clauses
+    return f"to_char({compiler.process(value, **kw)}, {compiler.process(mask, **kw)})"
+
+
+@compiles(_date_text)
+def _date_text_any(element: _date_text, compiler: Any, **kw: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **kw)}, 'YYYY-MM-DD')"
+
+
+@compiles(_date_text, "duckdb")
+def _date_text_duckdb(element: _date_text, compiler: Any, **kw: Any) -> str:
+    return f"strftime({compiler.process(element.clauses, **kw)}, '%Y-%m-%d')"
+
+
+@compiles(_date_text, "mssql")
+def _date_text_mssql(element: _date_text, compiler: Any, **kw: Any) -> str:
+    return f"convert(varchar(10), {compiler.process(element.clauses, **kw)}, 23)"
+
+
+@compiles(_timestamp_text)
+def _timestamp_text_any(element: _timestamp_text, compiler: Any, **kw: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **kw)}, 'YYYY-MM-DD HH24:MI:SS.US')"
+
+
+@compiles(_timestamp_text, "duckdb")
+def _timestamp_text_duckdb(element: _timestamp_text, compiler: Any, **kw: Any) -> str:
+    return f"strftime({compiler.process(element.clauses, **kw)}, '%Y-%m-%d %H:%M:%S.%f')"
+
+
+@compiles(_timestamp_text, "snowflake")
+def _timestamp_text_snowflake(element: _timestamp_text, compiler: Any, **kw: Any) -> str:
+    value = compiler.process(element.clauses, **kw)
+    return f"to_varchar(cast({value} as timestamp_ntz(6)), 'YYYY-MM-DD HH24:MI:SS.FF6')"
+
+
+@compiles(_timestamp_text, "oracle")
+def _timestamp_text_oracle(element: _timestamp_text, compiler: Any, **kw: Any) -> str:
+    return f"to_char({compiler.process(element.clauses, **kw)}, 'YYYY-MM-DD HH24:MI:SS.FF6')"
+
+
+@compiles(_timestamp_text, "mssql")
+def _timestamp_text_mssql(element: _timestamp_text, compiler: Any, **kw: Any) -> str:
+    return f"convert(varchar(26), cast({compiler.process(element.clauses, **kw)} as datetime2(6)), 121)"
+
+
+def canonical_text(value: ColumnElement[Any], kind: TypeKind, scale: int = 0) -> ColumnElement[Any]:
+    """`value` as the text that is hashed; NULL stays NULL, and blank text becomes NULL (Oracle knows no other)."""
+    if kind is TypeKind.STRING:
+        return sa.func.nullif(sa.func.trim(value), sa.literal_column("''"))
+    if kind in (TypeKind.INTEGER, TypeKind.DECIMAL):
+        return _number_text(value, sa.literal_column(f"'{_oracle_mask(scale)}'"))
+    if kind is TypeKind.DATE:
+        return _date_text(value)
+    if kind is TypeKind.TIMESTAMP:
+        return _timestamp_text(value)
+    one, zero = sa.literal_column("'1'"), sa.literal_column("'0'")
+    return sa.case((value == sa.true(), one), (value == sa.false(), zero))
+
+
+def _oracle_mask(scale: int) -> str:
+    whole = "FM" + "9" * (37 - scale) + "0"
+    return f"{whole}.{'0' * scale}" if scale else whole
+
+
+def hashed(parts: list[ColumnElement[Any]], contract: HashContract) -> ColumnElement[Any]:
+    """The hash of canonical texts under the project's hash contract.
+
+    Each part: NULL becomes `\\N`, backslash and `|` inside it are escaped by a backslash; parts are joined by `|`.
+    No two different lists of parts give the same hashed text.
+    """
+    joined: list[ColumnElement[Any]] = []
+    for part in parts:
+        escaped = sa.func.replace(
+            sa.func.replace(part, sa.literal_column(r"'\'"), sa.literal_column(r"'\\'")),
+            sa.literal_column(f"'{DELIMITER}'"),
+            sa.literal_column(rf"'\{DELIMITER}'"),
+        )
+        if joined:
+            joined.append(sa.literal_column(f"'{DELIMITER}'"))
+        joined.append(sa.func.coalesce(escaped, sa.literal_column(f"'{NULL_TOKEN}'")))
+    text = concat(*joined) if len(joined) > 1 else joined[0]
+    return md5_hex(text) if contract.algorithm == "md5" else sha256_hex(text)
+
+
+class days_after(FunctionElement[Any]):  # noqa: N801
+    """A date and a whole number of days: the date that many days later (earlier where negative)."""
+
+    type = sa.Date()
+    inherit_cache = True
+
+
+@compiles(days_after)
+def _days_after(element: days_after, compiler: Any, **kw: Any) -> str:
+    day, days = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({day} + {days})"
+
+
+@compiles(days_after, "snowflake")
+def _days_after_snowflake(element: days_after, compiler: Any, **kw: Any) -> str:
+    day, days = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"dateadd(day, {days}, {day})"
+
+
+@compiles(days_after, "mssql")
+def _days_after_mssql(element: days_after, compiler: Any, **kw: Any) -> str:
+    day, days = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"dateadd(day, {days}, {day})"
+
+
+class days_between(FunctionElement[int]):  # noqa: N801
+    """Whole days from the first date to the second."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(days_between)
+def _days_between(element: days_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({second} - {first})"
+
+
+@compiles(days_between, "snowflake")
+@compiles(days_between, "mssql")
+def _days_between_datediff(element: days_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"datediff(day, {first}, {second})"
+
+
+@compiles(days_between, "duckdb")
+def _days_between_duckdb(element: days_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"date_diff('day', {first}, {second})"
+
+
+class seconds_between(FunctionElement[int]):  # noqa: N801
+    """Whole seconds from the first timestamp to the second."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(seconds_between)
+def _seconds_between(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"cast(extract(epoch from ({second} - {first})) as bigint)"
+
+
+@compiles(seconds_between, "duckdb")
+def _seconds_between_duckdb(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"date_diff('second', {first}, {second})"
+
+
+@compiles(seconds_between, "snowflake")
+@compiles(seconds_between, "mssql")
+def _seconds_between_datediff(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"datediff(second, {first}, {second})"
+
+
+@compiles(seconds_between, "oracle")
+def _seconds_between_oracle(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"round((cast({second} as date) - cast({first} as date)) * 86400)"
+
+
+class date_of(FunctionElement[Any]):  # noqa: N801
+    """The date of a timestamp."""
+
+    type = sa.Date()
+    inherit_cache = True
+
+
+@compiles(date_of)
+def _date_of(element: date_of, compiler: Any, **kw: Any) -> str:
+    return f"cast({compiler.process(element.clauses, **kw)} as date)"
+
+
+@compiles(date_of, "oracle")
+def _date_of_oracle(element: date_of, compiler: Any, **kw: Any) -> str:
+    return f"trunc({compiler.process(element.clauses, **kw)})"
+
+
+class matches(FunctionElement[bool]):  # noqa: N801
+    """Whether a text as a whole matches a regular expression. Arguments: value, pattern."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(matches)
+def _matches(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"regexp_like({value}, concat('^(', concat({pattern}, ')$')))"
+
+
+@compiles(matches, "duckdb")
+def _matches_duckdb(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"regexp_full_match({value}, {pattern})"
+
+
+@compiles(matches, "postgresql")
+def _matches_postgresql(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"({value} ~ ('^(' || {pattern} || ')$'))"
+
+
+@compiles(matches, "snowflake")
+def _matches_snowflake(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"regexp_like({value}, {pattern})"

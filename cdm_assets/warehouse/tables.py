@@ -1,0 +1,336 @@
+"""The catalog's tables as SQLAlchemy objects: one `Table` for each table of each layer.
+
+Nobody else writes a column list: DDL, loads, checks and the UI's column schema all read these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from cdm_assets.catalog.model import Catalog, Column, EntityKind, InterfaceEntity, Mart, Source
+from cdm_assets.catalog.types import ColumnType, Layer, PiiClass, TypeKind, parse_column_type
+
+BUSINESS_DATE: Final = "business_date"
+AUDIT_COLUMNS: Final = ("load_ts", "run_id")
+TOKEN_TYPE: Final = ColumnType(TypeKind.STRING, length=64)
+_RUN_ID_LENGTH: Final = 64
+_BOOLEAN: Final = ColumnType(TypeKind.BOOLEAN)
+
+
+def sql_type(column_type: ColumnType) -> sa.types.TypeEngine[Any]:
+    """The SQLAlchemy type of a catalog type."""
+    match column_type.kind:
+        case TypeKind.STRING:
+            return sa.String(column_type.length)
+        case TypeKind.INTEGER:
+            return sa.BigInteger()
+        case TypeKind.DECIMAL:
+            return sa.Numeric(column_type.precision, column_type.scale)
+        case TypeKind.DATE:
+            return sa.Date()
+        case TypeKind.TIMESTAMP:
+            return sa.TIMESTAMP()
+        case TypeKind.BOOLEAN:
+            return sa.Boolean()
+
+
+@dataclass(frozen=True)
+class TableMeta:
+    """What the catalog says of a table besides its columns."""
+
+    layer: Layer
+    description: str
+    domain: str
+    owners: tuple[str, ...]
+    key: tuple[str, ...]
+    """Columns that are unique within one business date, or over the whole table in hubs, links and events."""
+    required: tuple[str, ...] = ()
+
+
+class Tables:
+    """Every table by its key `schema.table`, where schema is the layer's name without environment prefix."""
+
+    def __init__(self, catalog: Catalog, *, schema_prefix: str = "") -> None:
+        self.catalog = catalog
+        self.schema_prefix = schema_prefix
+        self.metadata = sa.MetaData()
+        self._tables: dict[str, sa.Table] = {}
+        self._meta: dict[str, TableMeta] = {}
+        self._add_control()
+        for source in catalog.sources.values():
+            self._add_landing(source)
+        self._add_vault()
+        for entity in catalog.interface.values():
+            self._add_interface(entity)
+        for mart in catalog.marts.values():
+            self._add_mart(mart)
+
+    def __getitem__(self, key: str) -> sa.Table:
+        return self._tables[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._tables
+
+    def meta(self, key: str) -> TableMeta:
+        """Layer, owners, key and description of a partitioned table."""
+        return self._meta[key]
+
+    @cached_property
+    def partitioned(self) -> tuple[str, ...]:
+        """Keys of the tables that have daily partitions, in the order of the layers."""
+        return tuple(self._meta)
+
+    @property
+    def control(self) -> Iterator[sa.Table]:
+        """The control tables, which are not partitioned."""
+        return (table for key, table in self._tables.items() if key not in self._meta)
+
+    @staticmethod
+    def key_of(table: sa.Table) -> str:
+        """The key `schema.table` of a table of this set."""
+        return str(table.info["key"])
+
+    def _add(self, layer: Layer, name: str, columns: list[sa.Column[Any]], meta: TableMeta | None, comment: str) -> None:
+        key = f"{layer.value}.{name}"
+        schema = self.catalog.schema_of(layer, self.schema_prefix)
+        table = sa.Table(name, self.metadata, *columns, schema=schema, comment=comment, info={"key": key})
+        self._tables[key] = table
+        if meta is not None:
+            self._meta[key] = meta
+
+    def _add_partitioned(
+        self, name: str, meta: TableMeta, columns: list[sa.Column[Any]], *, date_comment: str = "Business date"
+    ) -> None:
+        dated = [
+            sa.Column(BUSINESS_DATE, sa.Date(), nullable=False, comment=date_comment),
+            *columns,
+            sa.Column("load_ts", sa.TIMESTAMP(), nullable=False, comment="When the row was loaded (UTC)"),
+            sa.Column("run_id", sa.String(_RUN_ID_LENGTH), nullable=False, comment="The run that loaded the row"),
+        ]
+        self._add(meta.layer, name, dated, meta, meta.description)
+
+    def _add_landing(self, source: Source) -> None:
+        columns = [_column(c, nullable=not (c.key or c.required)) for c in source.columns]
+        columns += [
+            sa.Column("source_file", sa.String(400), nullable=False, comment="File, relative to the landing root"),
+            sa.Column("source_row", sa.BigInteger(), nullable=False, comment="Record in the file, from 1"),
+        ]
+        meta = TableMeta(
+            Layer.LANDING,
+            source.description,
+            source.domain,
+            source.owners,
+            key=source.key,
+            required=tuple(c.name for c in source.columns if c.key or c.required),
+        )
+        self._add_partitioned(source.table, meta, columns)
+
+    def _add_vault(self) -> None:
+        vault = self.catalog.vault
+        for name, hub in vault.hubs.items():
+            columns = [self._hash_key(name), *(_column(c, nullable=False) for c in hub.key), _rec_src()]
+            meta = TableMeta(Layer.VAULT, hub.description, hub.domain, hub.owners, key=(f"{name}_hk",))
+            self._add_partitioned(f"h_{name}", meta, columns, date_comment="First date any source sent the key")
+        for name, link in vault.links.items():
+            columns = [self._hash_key(name), *(self._hash_key(h) for h in link.hubs), _rec_src()]
+            meta = TableMeta(Layer.VAULT, link.description, link.domain, link.owners, key=(f"{name}_hk",))
+            self._add_partitioned(f"l_{name}", meta, columns, date_comment="First date any source sent the relation")
+        for name, event in vault.events.items():
+            source = self.catalog.source_of_event(name)
+            attributes = [source.columns_by_name[c] for c in self.catalog.event_attributes(name)]
+            columns = [self._hash_key(name), *(self._hash_key(h) for h in event.hubs)]
+            columns.append(sa.Column("event_date", sa.Date(), nullable=False, comment="Date of the event time"))
+            columns += [_column(c, nullable=not (c.key or c.required)) for c in attributes]
+            columns.append(_rec_src())
+            required = ("event_date", *(c.name for c in attributes if c.key or c.required))
+            meta = TableMeta(
+                Layer.VAULT, event.description, event.domain, event.owners, key=(f"{name}_hk",), required=required
+            )
+            self._add_partitioned(f"l_{name}", meta, columns, date_comment="First date a file held the event")
+        for name, (source, satellite) in self.catalog.satellites.items():
+            attributes = [source.columns_by_name[c] for c in self.catalog.satellite_attributes(name)]
+            columns = [
+                self._hash_key(satellite.parent),
+                sa.Column("is_listed", sa.Boolean(), nullable=False, comment="False: a snapshot stopped listing the key"),
+                sa.Column("hashdiff", sa.String(vault.hash.length), nullable=False, comment="Hash of the attributes"),
+                *(_column(c) for c in attributes),
+                _rec_src(),
+            ]
+            meta = TableMeta(
+                Layer.VAULT,
+                f"History of {satellite.parent} as source {source.source} tells it.",
+                source.domain,
+                source.owners,
+                key=(f"{satellite.parent}_hk",),
+                required=("is_listed", "hashdiff"),
+            )
+            self._add_partitioned(f"s_{name}", meta, columns, date_comment="First date with these values")
+
+    def _hash_key(self, name: str) -> sa.Column[Any]:
+        length = self.catalog.vault.hash.length
+        return sa.Column(f"{name}_hk", sa.String(length), nullable=False, comment=f"Hash key of {name}")
+
+    def _add_interface(self, entity: InterfaceEntity) -> None:
+        columns = []
+        for column in entity.columns:
+            type_, pii = self._mapped(column.from_[0])
+            columns.append(
+                sa.Column(
+                    column.name,
+                    sql_type(column.type or type_),
+                    nullable=not column.required,
+                    comment=column.description,
+                    info={"pii": pii},
+                )
+            )
+        meta = TableMeta(
+            Layer.INTERFACE,
+            entity.description,
+            entity.domain,
+            entity.owners,
+            key=entity.key,
+            required=tuple(c.name for c in entity.columns if c.required),
+        )
+        comment = "As-of date" if entity.kind is EntityKind.STATE else "Date of the event"
+        self._add_partitioned(entity.entity, meta, columns, date_comment=comment)
+
+    def _mapped(self, reference: str) -> tuple[ColumnType, PiiClass]:
+        """Type and PII class of a vault column that an interface column is mapped from."""
+        table, column = reference.split(".")
+        if column == BUSINESS_DATE:
+            return parse_column_type("date"), PiiClass.NONE
+        if column == "is_listed":
+            return _BOOLEAN, PiiClass.NONE
+        kind, name = table[0], table[2:]
+        if kind == "h":
+            part = next(c for c in self.catalog.vault.hubs[name].key if c.name == column)
+        elif kind == "l":
+            part = self.catalog.source_of_event(name).columns_by_name[column]
+        else:
+            part = self.catalog.satellites[name][0].columns_by_name[column]
+        return part.type, part.pii
+
+    def _add_mart(self, mart: Mart) -> None:
+        required = tuple(c.name for c in mart.columns if c.required)
+        layer = Layer(mart.layer.value)
+        meta = TableMeta(layer, mart.description, mart.domain, mart.owners, key=mart.key, required=required)
+        self._add_partitioned(mart.mart, meta, [_column(c, nullable=not c.required) for c in mart.columns])
+        if mart.publish:
+            description = f"{mart.description} Only dates whose blocking checks passed; direct and sensitive columns tokenized."
+            meta = TableMeta(Layer.PUBLISH, description, mart.domain, mart.owners, key=mart.key, required=required)
+            columns = [_column(_published(c), nullable=not c.required) for c in mart.columns]
+            self._add_partitioned(mart.mart, meta, columns)
+
+    def _add_control(self) -> None:
+        for name, (comment, columns) in _control_tables().items():
+            self._add(Layer.CONTROL, name, columns, None, comment)
+
+
+def _column(column: Column, *, nullable: bool = True) -> sa.Column[Any]:
+    comment = f"{column.description} (generated for the demo)" if column.generated else column.description
+    return sa.Column(
+        column.name, sql_type(column.type), nullable=nullable, comment=comment or None, info={"pii": column.pii}
+    )
+
+
+def _published(column: Column) -> Column:
+    """The column as publish shows it: a token in place of a direct or sensitive value."""
+    return column.model_copy(update={"type": TOKEN_TYPE}) if column.pii.tokenized else column
+
+
+def _rec_src() -> sa.Column[Any]:
+    return sa.Column("rec_src", sa.String(60), nullable=False, comment="Source of the row")
+
+
+def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
+    """The tables of `cdp_metadata`: what is known about files, rejected rows, loads and checks."""
+
+    def text(name: str, length: int, comment: str, *, nullable: bool = False) -> sa.Column[Any]:
+        return sa.Column(name, sa.String(length), nullable=nullable, comment=comment)
+
+    def number(name: str, comment: str) -> sa.Column[Any]:
+        return sa.Column(name, sa.BigInteger(), nullable=False, comment=comment)
+
+    def day(name: str = BUSINESS_DATE, comment: str = "Business date") -> sa.Column[Any]:
+        return sa.Column(name, sa.Date(), nullable=False, comment=comment)
+
+    def audit() -> list[sa.Column[Any]]:
+        return [
+            text("run_id", _RUN_ID_LENGTH, "The run that wrote the row"),
+            sa.Column("load_ts", sa.TIMESTAMP(), nullable=False, comment="When (UTC)"),
+        ]
+
+    return {
+        "calendar": ("Every date from the platform's first to far beyond its last.", [day()]),
+        "landing_file": (
+            "What each source's landing partition holds and which file it came from.",
+            [
+                text("source", 60, "Source"),
+                day(),
+                text("file_name", 400, "File, relative to the landing root"),
+                text("state", 20, "loaded, absent (legally no file) or rejected"),
+                number("size_bytes", "Size of the file"),
+                text("sha256", 64, "Hash of the file's bytes", nullable=True),
+                number("rows_read", "Records in the file"),
+                number("rows_loaded", "Records in the landing zone"),
+                number("rows_rejected", "Records in rejected_record"),
+                text("reason", 2000, "Why the file was rejected", nullable=True),
+                *audit(),
+            ],
+        ),
+        "rejected_record": (
+            "Every record and every file that could not be loaded, with the reason.",
+            [
+                text("source", 60, "Source"),
+                day(),
+                text("file_name", 400, "File, relative to the landing root"),
+                sa.Column("line", sa.BigInteger(), nullable=True, comment="Line in the file, or record in a Parquet file"),
+                text("rule", 200, "The rule that was broken"),
+                text("column_name", 200, "The column that broke it", nullable=True),
+                text("reason", 2000, "What was expected and what was found"),
+                sa.Column("raw_text", sa.Text(), nullable=True, comment="The record as received"),
+                sa.Column("whole_file", sa.Boolean(), nullable=False, comment="The file as a whole was refused"),
+                *audit(),
+            ],
+        ),
+        "partition_load": (
+            "The last load of each partition of each table.",
+            [
+                text("table_key", 120, "schema.table"),
+                day(),
+                number("rows_in_partition", "Rows after the load"),
+                *audit(),
+            ],
+        ),
+        "check_result": (
+            "The last result of each check of each partition.",
+            [
+                text("table_key", 120, "schema.table"),
+                text("check_name", 60, "Check"),
+                day(),
+                sa.Column("passed", sa.Boolean(), nullable=False, comment="Whether it passed"),
+                sa.Column("blocks", sa.Boolean(), nullable=False, comment="Failed, and stops what depends on the table"),
+                text("message", 2000, "What failed", nullable=True),
+                *audit(),
+            ],
+        ),
+        "load_log": (
+            "One row a load: a table and a range of dates.",
+            [
+                text("table_key", 120, "schema.table"),
+                day("first_date", "First date of the range"),
+                day("last_date", "Last date of the range"),
+                number("rows_read", "Rows read"),
+                number("rows_inserted", "Rows inserted"),
+                number("rows_removed", "Rows removed"),
+                number("rows_rejected", "Rows rejected"),
+                sa.Column("seconds", sa.Numeric(12, 3), nullable=False, comment="Seconds in files and SQL"),
+                *audit(),
+            ],
+        ),
+    }
