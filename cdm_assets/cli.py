@@ -1,0 +1,236 @@
+"""The `cdm` command: the steps of `make run`, each on its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from cdm_assets.loading.stamp import utc_now
+from cdm_assets.settings import Settings, SettingsError
+from cdm_assets.warehouse.dates import ONE_DAY, DateRange
+from cdm_assets.warehouse.tables import Tables
+
+app = typer.Typer(
+    help="CDM Assets: from a marketing data mart's files to a published Customer 360, one partition a business date.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+StartOption = Annotated[
+    datetime | None, typer.Option("--start", formats=["%Y-%m-%d"], help="First business date; default: Day 0.")
+]
+EndOption = Annotated[
+    datetime | None, typer.Option("--end", formats=["%Y-%m-%d"], help="Last business date; default: the last there is.")
+]
+DaysOption = Annotated[
+    int | None, typer.Option("--days", min=1, help="Number of business dates from --start, instead of --end.")
+]
+
+
+class Stopped(Exception):
+    """The command cannot go on; the message says why and what to do."""
+
+
+@app.command()
+def demo(start: StartOption = None, end: EndOption = None, days: DaysOption = None) -> None:
+    """Write the demo landing area: a real retailer's year, one folder a business date."""
+    from cdm_assets.demo.completejourney import DemoDataMissing
+    from cdm_assets.demo.landing_area import write_landing_area
+
+    settings = _settings()
+    dates = _dates(settings, start, end, days)
+    began = time.perf_counter()
+    try:
+        summary = write_landing_area(root=settings.landing_root, start=dates.first, end=dates.last)
+    except (DemoDataMissing, ValueError) as reason:
+        raise Stopped(str(reason)) from reason
+    console.print(
+        f"Landing area {settings.landing_root}: {len(summary.dates_written)} dates written, "
+        f"{len(summary.dates_skipped)} already there, {sum(summary.rows.values()):,} rows in {summary.files:,} files, "
+        f"{time.perf_counter() - began:.1f} s"
+    )
+
+
+@app.command()
+def validate() -> None:
+    """Check the catalog: the shipped one and the site's overlay (CDM_CATALOG). Names every mistake with file and line."""
+    from cdm_assets.orchestration.code_location import table_loads
+
+    loads = table_loads(_settings())
+    catalog = loads.catalog
+    console.print(
+        f"The catalog is valid: {len(catalog.sources)} sources, {len(catalog.vault.hubs)} hubs, "
+        f"{len(catalog.vault.links) + len(catalog.vault.events)} links, {len(catalog.satellites)} satellites, "
+        f"{len(catalog.interface)} interface entities, {len(catalog.marts)} marts, {len(loads.in_order)} tables."
+    )
+
+
+@app.command()
+def ddl(
+    apply: Annotated[bool, typer.Option("--apply", help="Create what is missing, instead of printing.")] = False,
+) -> None:
+    """Print the DDL of every schema, table and view; with --apply, create those that are missing."""
+    from cdm_assets.orchestration.code_location import table_loads
+    from cdm_assets.warehouse.ddl import create_missing, ddl_script
+    from cdm_assets.warehouse.engine import Warehouse
+
+    settings = _settings()
+    tables = table_loads(settings).tables
+    if not apply:
+        from duckdb_sqlalchemy import Dialect
+
+        console.print(ddl_script(tables, Dialect()), markup=False)
+        return
+    with Warehouse.open_duckdb(settings.database_path, tables) as warehouse:
+        created = create_missing(warehouse)
+    console.print(f"{settings.database_path}: {created} tables created")
+
+
+@app.command()
+def run(
+    start: StartOption = None,
+    end: EndOption = None,
+    days: DaysOption = None,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("--select", help="Load only these tables (schema.table, or a layer such as rdv); repeatable."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Load also what is loaded and unchanged.")] = False,
+) -> None:
+    """Load the partitions of a range of dates through real Dagster runs. What is loaded and unchanged is skipped."""
+    from cdm_assets.orchestration.code_location import table_loads
+    from cdm_assets.orchestration.daily_run import run_dates
+
+    settings = _settings()
+    dates = _dates(settings, start, end, days)
+    loads = table_loads(settings)
+    outcome = run_dates(settings, loads, dates, selection=tuple(select or ()), force=force, say=_say)
+    _print_status(settings, loads.tables, dates)
+    console.print("Open the UI:   make ui")
+    console.print(f"Database file: {settings.database_path}")
+    if outcome.problems:
+        raise Stopped("\n".join(outcome.problems))
+
+
+@app.command()
+def status(start: StartOption = None, end: EndOption = None, days: DaysOption = None) -> None:
+    """Show what is loaded: per layer tables, partitions, rows, checks and seconds; then the checks that failed."""
+    from cdm_assets.orchestration.code_location import table_loads
+
+    settings = _settings()
+    _print_status(settings, table_loads(settings).tables, _dates(settings, start, end, days))
+
+
+@app.command()
+def ui(
+    port: Annotated[int, typer.Option("--port", help="Port of the webserver.")] = 3000,
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; the UI has no login of its own.")] = "127.0.0.1",
+) -> None:
+    """Open the Dagster UI over the site's instance: webserver, daemon and code location, until Ctrl-C."""
+    from cdm_assets.orchestration.instance import ensure_instance
+    from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE
+
+    settings = _settings()
+    ensure_instance(settings.dagster_home)
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    console.print(f"Dagster UI: http://{host}:{port} (instance {settings.dagster_home})")
+    command = ["-m", "dagster", "dev", "-m", CODE_LOCATION_MODULE, "-h", host, "-p", str(port)]
+    os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - the same interpreter, fixed arguments
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False)
+
+
+def _settings() -> Settings:
+    return Settings.from_environment()
+
+
+def _dates(settings: Settings, start: datetime | None, end: datetime | None, days: int | None) -> DateRange:
+    """The range asked for, within the configured dates."""
+    if end is not None and days is not None:
+        raise Stopped("give --end or --days, not both")
+    configured_end = settings.end_date or utc_now().date() - ONE_DAY
+    first = start.date() if start else settings.start_date
+    last = end.date() if end else configured_end
+    if days is not None:
+        last = first + (days - 1) * ONE_DAY
+    if last < first:
+        raise Stopped(f"--end {last} is before --start {first}")
+    if first < settings.start_date or last > configured_end:
+        raise Stopped(
+            f"{first}..{last} is not within the business dates {settings.start_date}..{configured_end}; "
+            "change the range, or CDM_START_DATE and CDM_END_DATE"
+        )
+    return DateRange(first, last)
+
+
+def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> None:
+    from cdm_assets.operations.status import failed_checks, layer_statuses
+    from cdm_assets.warehouse.engine import Warehouse
+
+    if not settings.database_path.exists():
+        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
+    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True) as warehouse:
+        statuses = layer_statuses(warehouse, dates)
+        blocking = failed_checks(warehouse, dates, blocking=True)
+        warnings = failed_checks(warehouse, dates, blocking=False)
+    table = Table(title=f"{dates.first} to {dates.last}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("layer", no_wrap=True)
+    for name in ("tables", "partitions", "rows", "checks\npassed", "\nwarned", "\nfailed", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for layer in statuses:
+        table.add_row(
+            layer.layer.value,
+            str(layer.tables),
+            f"{layer.partitions:,}",
+            f"{layer.rows:,}",
+            f"{layer.checks_passed:,}",
+            f"{layer.checks_warned:,}",
+            f"{layer.checks_failed:,}",
+            f"{layer.seconds:,.1f}",
+        )
+    console.print(table)
+    for title, checks in (("Failed", blocking), ("Warned", warnings)):
+        for check in checks[:5]:
+            text = f"{title}: {check.business_date} {check.table} {check.check}: {check.message}"
+            console.print(text[:400], markup=False)
+        if len(checks) > 5:
+            console.print(f"{title}: … and {len(checks) - 5} more (cdp_metadata.check_result, or the UI's Checks tab)")
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """Known failures end the command with their message; anything else is a fault of ours and shows its trace."""
+    from cdm_assets.catalog.reading import CatalogError
+    from cdm_assets.loading.publish import TokenKeyError
+    from cdm_assets.orchestration.daily_run import UnknownSelection
+    from cdm_assets.warehouse.ddl import SchemaMismatch
+    from cdm_assets.warehouse.engine import WarehouseBusy
+
+    known = (Stopped, SettingsError, CatalogError, SchemaMismatch, WarehouseBusy, TokenKeyError, UnknownSelection)
+    try:
+        yield
+    except known as reason:
+        errors.print(f"cdm: {reason}", markup=False)
+        raise SystemExit(1) from None
+
+
+def main() -> None:
+    """Entry point of the `cdm` command."""
+    with _clear_errors():
+        app()

@@ -1,0 +1,165 @@
+"""One asset a table, built from the catalog: partitions, dependencies, checks, owners, columns and their lineage."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from dagster import (
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetsDefinition,
+    BackfillPolicy,
+    DailyPartitionsDefinition,
+    Failure,
+    ResourceParam,
+    TableColumn,
+    TableColumnConstraints,
+    TableColumnDep,
+    TableColumnLineage,
+    TableConstraints,
+    TableSchema,
+    asset,
+)
+
+from cdm_assets.catalog.types import Layer, PiiClass
+from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
+from cdm_assets.orchestration.partition_events import report_partitions
+from cdm_assets.settings import Settings
+from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.warehouse.lineage import SOME_DATES, column_lineage
+from cdm_assets.warehouse.tables import Tables
+
+WAREHOUSE_RESOURCE: Final = "warehouse"
+_PII_ORDER: Final = [PiiClass.NONE, PiiClass.QUASI, PiiClass.SENSITIVE, PiiClass.DIRECT]
+_CHECK_DESCRIPTIONS: Final = {
+    "keys": "The key is unique and never NULL; a partition that was not loaded fails here and says why.",
+    "required": "Every required column has a value.",
+    "row_count": "The number of rows agrees with the layer before.",
+    "links": "Every key leads to a hub, and to a description where the source promises one.",
+    "rules": "The source's data-quality rules that block or warn.",
+    "totals": "Sums agree with the vault to the last digit.",
+}
+
+
+def daily_partitions(settings: Settings) -> DailyPartitionsDefinition:
+    """One partition a business date, UTC, from the first configured date to the last, or to yesterday."""
+    end = settings.end_date + timedelta(days=1) if settings.end_date else None
+    return DailyPartitionsDefinition(
+        start_date=settings.start_date.isoformat(), end_date=end.isoformat() if end else None, timezone="UTC"
+    )
+
+
+def asset_key(tables: Tables, key: str) -> AssetKey:
+    """The asset of the table `schema.table`: [schema with its environment prefix, table]."""
+    table = tables[key]
+    return AssetKey([str(table.schema), table.name])
+
+
+def table_assets(loads: TableLoads, partitions: DailyPartitionsDefinition) -> list[AssetsDefinition]:
+    """An asset for every partitioned table, in an order in which they can be loaded."""
+    return [_table_asset(loads, key, partitions) for key in loads.in_order]
+
+
+def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinition) -> AssetsDefinition:
+    tables = loads.tables
+    meta, name = tables.meta(key), asset_key(tables, key)
+
+    @asset(
+        key=name,
+        deps=[asset_key(tables, upstream) for upstream in sorted(loads.upstream[key])],
+        partitions_def=partitions,
+        backfill_policy=BackfillPolicy.single_run(),
+        check_specs=[
+            AssetCheckSpec(
+                check, asset=name, blocking=True, description=_CHECK_DESCRIPTIONS[check], partitions_def=partitions
+            )
+            for check in loads.checks[key].names
+        ],
+        group_name=meta.layer.value,
+        description=meta.description,
+        owners=list(meta.owners),
+        kinds=_kinds(loads, key),
+        tags=_tags(tables, key),
+        metadata=_metadata(loads, key),
+        code_version=_code_version(loads, key),
+    )
+    def load(
+        context: AssetExecutionContext, warehouse: ResourceParam[LoadContext]
+    ) -> Iterator[Any]:
+        days = [date.fromisoformat(partition) for partition in context.partition_keys]
+        try:
+            report = loads.load(key, DateRange(days[0], days[-1]), warehouse)
+        except NothingToLoad as reason:
+            raise Failure(str(reason), allow_retries=False) from reason
+        yield from report_partitions(context, report)
+
+    return load
+
+
+def _kinds(loads: TableLoads, key: str) -> set[str]:
+    kinds = {"duckdb"}
+    if key.startswith(f"{Layer.LANDING}."):
+        kinds.add(loads.catalog.sources[key.split("_", 1)[1]].files.format.value)
+    else:
+        kinds.add("sql")
+    return kinds
+
+
+def _tags(tables: Tables, key: str) -> dict[str, str]:
+    classes = [column.info.get("pii", PiiClass.NONE) for column in tables[key].c]
+    return {"domain": tables.meta(key).domain, "pii": max(classes, key=_PII_ORDER.index).value}
+
+
+def _metadata(loads: TableLoads, key: str) -> dict[str, Any]:
+    tables = loads.tables
+    table, meta = tables[key], tables.meta(key)
+    metadata: dict[str, Any] = {
+        "dagster/table_name": f"{table.schema}.{table.name}",
+        "dagster/column_schema": _column_schema(table, meta.key),
+    }
+    select = loads.select(key, SOME_DATES)
+    if select is not None:
+        metadata["dagster/column_lineage"] = _column_lineage(tables, column_lineage(select, tables))
+    else:
+        metadata["landing_path"] = loads.catalog.sources[key.split("_", 1)[1]].files.path
+    return metadata
+
+
+def _column_schema(table: sa.Table, key: tuple[str, ...]) -> TableSchema:
+    return TableSchema(
+        columns=[
+            TableColumn(
+                name=column.name,
+                type=str(column.type),
+                description=column.comment,
+                constraints=TableColumnConstraints(nullable=bool(column.nullable)),
+                tags={"pii": column.info["pii"].value} if column.info.get("pii", PiiClass.NONE).value != "none" else {},
+            )
+            for column in table.c
+        ],
+        constraints=TableConstraints(other=[f"key: {', '.join(key)}"]),
+    )
+
+
+def _column_lineage(tables: Tables, lineage: Mapping[str, frozenset[tuple[str, str]]]) -> TableColumnLineage:
+    return TableColumnLineage(
+        {
+            column: [
+                TableColumnDep(asset_key=asset_key(tables, table), column_name=name)
+                for table, name in sorted(origins)
+                if table in tables.partitioned
+            ]
+            for column, origins in lineage.items()
+        }
+    )
+
+
+def _code_version(loads: TableLoads, key: str) -> str:
+    """Changes with what the table holds: its source's YAML, or the select that fills it."""
+    select = loads.select(key, SOME_DATES)
+    text = str(select) if select is not None else loads.catalog.sources[key.split("_", 1)[1]].model_dump_json()
+    columns = ",".join(f"{column.name} {column.type}" for column in loads.tables[key].c)
+    return hashlib.sha256(f"{text}{columns}".encode()).hexdigest()[:12]

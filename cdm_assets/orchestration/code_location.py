@@ -1,0 +1,56 @@
+"""The code location: every asset, the daily job and its schedule, for the site's settings."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dagster import (
+    AssetSelection,
+    DefaultScheduleStatus,
+    Definitions,
+    build_schedule_from_partitioned_job,
+    define_asset_job,
+    in_process_executor,
+)
+
+from cdm_assets.catalog.reading import read_catalog
+from cdm_assets.loading.table_loads import TableLoads
+from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
+from cdm_assets.orchestration.warehouse_resource import warehouse_resource
+from cdm_assets.settings import Settings
+from cdm_assets.warehouse.tables import Tables
+
+DAILY_JOB: Final = "daily"
+
+
+def table_loads(settings: Settings) -> TableLoads:
+    """The loads of the site's catalog. Raises CatalogError naming every mistake in it."""
+    catalog = read_catalog(settings.catalog_overlay)
+    return TableLoads(Tables(catalog, schema_prefix=settings.schema_prefix))
+
+
+def build_definitions(settings: Settings) -> Definitions:
+    """All definitions. Touches no network, database or landing area."""
+    loads = table_loads(settings)
+    partitions = daily_partitions(settings)
+    daily = define_asset_job(
+        DAILY_JOB,
+        selection=AssetSelection.all(),
+        partitions_def=partitions,
+        description="Every table of every layer for one business date, or for a range of them in one run.",
+    )
+    schedule = build_schedule_from_partitioned_job(
+        daily,
+        name="daily_schedule",
+        hour_of_day=7,
+        minute_of_hour=0,
+        description="Yesterday's business date at 07:00 UTC, after the last source is due.",
+        default_status=DefaultScheduleStatus.STOPPED,
+    )
+    return Definitions(
+        assets=table_assets(loads, partitions),
+        jobs=[daily],
+        schedules=[schedule],
+        resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
+        executor=in_process_executor,
+    )
