@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from shutil import get_terminal_size
 from typing import Annotated
 
 import typer
@@ -27,7 +28,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-console = Console(highlight=False, soft_wrap=True)
+_NARROWEST_TABLE = 100
+console = Console(highlight=False, soft_wrap=True, width=max(_NARROWEST_TABLE, get_terminal_size().columns))
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
 StartOption = Annotated[
@@ -119,11 +121,14 @@ def run(
     dates = _dates(settings, start, end, days)
     loads = table_loads(settings)
     outcome = run_dates(settings, loads, dates, selection=tuple(select or ()), force=force, say=_say)
-    _print_status(settings, loads.tables, dates)
-    console.print("Open the UI:   make ui")
+    failed = _print_status(settings, loads.tables, dates)
+    console.print("Open the UI:   make ui   (or: cdm ui)")
     console.print(f"Database file: {settings.database_path}")
-    if outcome.problems:
-        raise Stopped("\n".join(outcome.problems))
+    problems = list(outcome.problems)
+    if failed:
+        problems.append(f"{failed} blocking checks failed within {dates}; what depends on them was held back")
+    if problems:
+        raise Stopped("\n".join([*problems, "What to do: runbooks/partition_is_red.md"]))
 
 
 @app.command()
@@ -179,7 +184,8 @@ def _dates(settings: Settings, start: datetime | None, end: datetime | None, day
     return DateRange(first, last)
 
 
-def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> None:
+def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> int:
+    """Print the state of `dates`; returns the number of blocking checks that failed."""
     from cdm_assets.operations.status import failed_checks, layer_statuses
     from cdm_assets.warehouse.engine import Warehouse
 
@@ -191,7 +197,7 @@ def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> None:
         warnings = failed_checks(warehouse, dates, blocking=False)
     table = Table(title=f"{dates.first} to {dates.last}", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("layer", no_wrap=True)
-    for name in ("tables", "partitions", "rows", "checks\npassed", "\nwarned", "\nfailed", "seconds"):
+    for name in ("tables", "partitions", "rows", "checks passed", "warned", "failed", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for layer in statuses:
         table.add_row(
@@ -211,6 +217,7 @@ def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> None:
             console.print(text[:400], markup=False)
         if len(checks) > 5:
             console.print(f"{title}: … and {len(checks) - 5} more (cdp_metadata.check_result, or the UI's Checks tab)")
+    return len(blocking)
 
 
 @contextmanager
