@@ -25,7 +25,7 @@ CDM = [sys.executable, "-W", "ignore", "-m", "cdm_assets"]
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("--days", type=int, default=366, help="dates to load, the last one alone (default: the year)")
+    arguments.add_argument("--days", type=int, default=366, help="dates to load, the last one alone (default: 366)")
     arguments.add_argument("--home", type=Path, help="keep landing area, database and instance here")
     options = arguments.parse_args()
     home = options.home or Path(tempfile.mkdtemp(prefix="cdm-bench-"))
@@ -77,11 +77,21 @@ def seconds_to_count(landing: Path, first: date, last: date) -> float:
     """The floor: read every file of the dates with DuckDB's readers and count the rows."""
     folders = [landing / str(first + timedelta(days=n)) for n in range((last - first).days + 1)]
     began = time.perf_counter()
-    for source in ("customer.csv", "product.csv.gz", "campaign.csv", "contact.csv", "response.csv", "transaction.csv",
-                   "flowchart.csv", "flowchart_run.csv", "offer.parquet"):
+    for source in (
+        "customer.csv",
+        "product.csv.gz",
+        "campaign.csv",
+        "contact.csv",
+        "response.csv",
+        "transaction.csv",
+        "flowchart.csv",
+        "flowchart_run.csv",
+        "offer.parquet",
+    ):
         files = [str(folder / source) for folder in folders if (folder / source).exists()]
         if files:
-            reader = "read_parquet($1)" if source.endswith(".parquet") else "read_csv($1, header = true, all_varchar = true)"
+            csv_reader = "read_csv($1, header = true, all_varchar = true)"
+            reader = "read_parquet($1)" if source.endswith(".parquet") else csv_reader
             duckdb.execute(f"select count(columns(*)) from {reader}", [files]).fetchall()
     return time.perf_counter() - began
 

@@ -69,7 +69,7 @@ def demo(start: StartOption = None, end: EndOption = None, days: DaysOption = No
 
 @app.command()
 def validate() -> None:
-    """Check the catalog: the shipped one and the site's overlay (CDM_CATALOG). Names every mistake with file and line."""
+    """Check the catalog, shipped and site's (CDM_CATALOG): every mistake with file and line."""
     from cdm_assets.orchestration.code_location import table_loads
 
     loads = table_loads(_settings())
@@ -143,7 +143,7 @@ def status(start: StartOption = None, end: EndOption = None, days: DaysOption = 
 @app.command()
 def ui(
     port: Annotated[int, typer.Option("--port", help="Port of the webserver.")] = 3000,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on; the UI has no login of its own.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option("--host", help="Address to listen on; the UI has no login.")] = "127.0.0.1",
 ) -> None:
     """Open the Dagster UI over the site's instance: webserver, daemon and code location, until Ctrl-C."""
     from cdm_assets.orchestration.instance import ensure_instance

@@ -6,6 +6,7 @@ Every setting has a default that works for the demo. Nothing here touches a file
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -16,6 +17,9 @@ from cdm_assets.catalog.types import Layer
 
 DEMO_START: Final = date(2017, 1, 1)
 DEMO_END: Final = date(2018, 1, 1)
+FIRST_DATE: Final = date(2000, 1, 1)
+LAST_DATE: Final = date(2079, 12, 31)
+"""The business dates that the platform's calendar has."""
 
 
 class SettingsError(Exception):
@@ -62,7 +66,7 @@ class Settings:
             schema_prefix=_prefix(env),
             start_date=start,
             end_date=end,
-            memory_limit=env.get("CDM_MEMORY_LIMIT", "2GB"),
+            memory_limit=_size(env, "CDM_MEMORY_LIMIT", "2GB"),
             threads=_count(env, "CDM_THREADS", os.cpu_count() or 1),
             token_key=env.get("CDM_TOKEN_KEY") or None,
         )
@@ -77,16 +81,26 @@ def _date(env: Mapping[str, str], name: str) -> date | None:
     if not text:
         return None
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError as fault:
         raise SettingsError(f"{name}={text!r} is not a date; expected YYYY-MM-DD") from fault
+    if not FIRST_DATE <= day <= LAST_DATE:
+        raise SettingsError(f"{name}={text} is outside the calendar; expected a date from {FIRST_DATE} to {LAST_DATE}")
+    return day
+
+
+def _size(env: Mapping[str, str], name: str, default: str) -> str:
+    text = env.get(name) or default
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)? ?[KMGT]i?B", text):
+        raise SettingsError(f"{name}={text!r} is not a size; expected a number with KB, MB, GB or TB, such as 4GB")
+    return text
 
 
 def _count(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(name)
     if not text:
         return default
-    if not text.isdigit() or int(text) < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise SettingsError(f"{name}={text!r} is not a whole number of at least 1")
     return int(text)
 

@@ -6,8 +6,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,59}$")]
-"""A lower-case SQL name that needs no quotes on any of the five engines."""
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,49}$")]
+"""A lower-case SQL name of at most 50 characters, which leaves room for what table and check names put around it: 63
+characters on PostgreSQL."""
 
 Owner = Annotated[str, StringConstraints(pattern=r"^(team:[a-z][a-z0-9_-]*|[^@\s]+@[^@\s]+\.[^@\s]+)$")]
 """An owner as Dagster takes it: an e-mail address or `team:<name>`."""

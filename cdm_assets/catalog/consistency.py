@@ -3,85 +3,165 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from cdm_assets.catalog.model import Catalog, EntityKind, InterfaceEntity, Mart, Source
-from cdm_assets.catalog.rules import Domain, Format, Length, NonNegative, Range, Referential
-from cdm_assets.catalog.types import Delivery, TypeKind
+from cdm_assets.catalog.model import (
+    Catalog,
+    Column,
+    EntityKind,
+    InterfaceColumn,
+    InterfaceEntity,
+    Link,
+    Mart,
+    Source,
+    Total,
+)
+from cdm_assets.catalog.rules import (
+    CompleteWhen,
+    DateOrder,
+    Domain,
+    Format,
+    Length,
+    NonNegative,
+    Range,
+    Referential,
+    Rule,
+)
+from cdm_assets.catalog.types import Delivery, TypeKind, parse_value
 
 Located = tuple[str, str, Sequence[str | int], str]
 """Folder, name, location inside the file, message."""
+At = list[str | int]
+Fault = tuple[At, str]
+"""Location inside the file, message."""
 
 _NUMBERS = (TypeKind.INTEGER, TypeKind.DECIMAL)
-_RESERVED = frozenset({"business_date", "load_ts", "run_id", "source_file", "source_row", "event_date", "hashdiff"})
+_KEY_KINDS = "expected text, a whole number or a date in a key: 1.5 and 1.50 would be two keys"
+_DATED = frozenset({"business_date", "load_ts", "run_id"})
+"""Columns that the platform adds to every table."""
+_RESERVED = _DATED | {
+    *("source_file", "source_row", "event_date", "hashdiff", "is_listed", "rec_src"),
+    *("nth", "fault", "previous"),
+}
+"""Columns that the platform adds to a source's tables or to the statements that fill them."""
 
 
-def faults_across(catalog: Catalog) -> Iterator[Located]:
-    """Every mistake that only shows when the files are read together."""
-    yield from _vault_faults(catalog)
+def faults_across(catalog: Catalog, *, unread: Collection[tuple[str, str]] = ()) -> Iterator[Located]:
+    """Every mistake that only shows when the files are read together.
+
+    `unread` are the files (folder, name) that have mistakes of their own and are missing from `catalog`; what may be
+    there in them is not complained about, nor is what only follows from another mistake.
+    """
+    unsound = {name for folder, name in unread if folder == "sources"}
+    yield from _vault_faults(catalog, all_sources_read=not unsound)
     for source in catalog.sources.values():
         for location, message in _source_faults(catalog, source):
+            unsound.add(source.source)
+            yield "sources", source.source, location, message
+    for source in catalog.sources.values():
+        for location, message in _referential_faults(catalog, source, unsound):
             yield "sources", source.source, location, message
     yield from _satellites_named_twice(catalog)
     for entity in catalog.interface.values():
-        for location, message in _interface_faults(catalog, entity):
+        faults = list(_entity_faults(entity))
+        if _can_judge(catalog, entity, unsound):
+            faults += _mapping_faults(catalog, entity)
+        for location, message in faults:
             yield "interface", entity.entity, location, message
     for mart in catalog.marts.values():
-        for location, message in _mart_faults(catalog, mart):
+        for location, message in _mart_faults(catalog, mart, unread, unsound):
             yield "marts", mart.mart, location, message
 
 
-def _vault_faults(catalog: Catalog) -> Iterator[Located]:
+def _repeated(names: Iterable[str]) -> set[str]:
+    return {name for name, count in Counter(names).items() if count > 1}
+
+
+def _vault_faults(catalog: Catalog, *, all_sources_read: bool) -> Iterator[Located]:
     vault = catalog.vault
+    for name, hub in vault.hubs.items():
+        at: At = ["hubs", name, "key"]
+        for column in _repeated(c.name for c in hub.key):
+            yield "vault", name, at, f"hub {name!r} has two key columns {column!r}; give each its own name"
+        for part in hub.key:
+            if part.type.kind is TypeKind.DECIMAL:
+                yield "vault", name, at, f"hub {name!r}: {part.name!r} is {part.type}; {_KEY_KINDS}"
+            if _is_reserved(part.name):
+                yield "vault", name, at, f"hub {name!r}: {part.name!r} is a name the platform uses itself; rename it"
+        if all_sources_read and not catalog.sources_of_hub(name):
+            yield "vault", name, ["hubs", name], f"no source feeds hub {name!r}; expected one with it in feeds.hubs"
     for group, links in (("links", vault.links), ("events", vault.events)):
         for name, link in links.items():
-            for position, hub in enumerate(link.hubs):
-                if hub not in vault.hubs:
-                    yield "vault", name, [group, name, "hubs", position], f"{group}.{name} names unknown hub {hub!r}"
+            for location, message in _link_faults(catalog, group, name, link):
+                yield "vault", name, location, message
     for name in vault.links:
-        if name in vault.events:
-            yield "vault", name, ["events", name], f"{name!r} is both a link and an event; both would be l_{name}"
-        if not catalog.sources_of_link(name):
-            yield "vault", name, ["links", name], f"no source feeds link {name!r}"
-    for name in vault.hubs:
-        if not catalog.sources_of_hub(name):
-            yield "vault", name, ["hubs", name], f"no source feeds hub {name!r}"
+        if all_sources_read and not catalog.sources_of_link(name):
+            yield "vault", name, ["links", name], f"no source feeds link {name!r}; expected one with it in feeds.links"
     for name in vault.events:
         feeding = [s.source for s in catalog.sources.values() if s.feeds.event == name]
-        if len(feeding) != 1:
-            yield (
-                "vault",
-                name,
-                ["events", name],
-                f"event {name!r} needs exactly one source, found {', '.join(feeding) or 'none'}",
-            )
+        if len(feeding) > 1 or (all_sources_read and not feeding):
+            found = ", ".join(feeding) or "none"
+            yield "vault", name, ["events", name], f"event {name!r} needs exactly one source, found {found}"
 
 
-def _source_faults(catalog: Catalog, source: Source) -> Iterator[tuple[Sequence[str | int], str]]:
+def _link_faults(catalog: Catalog, group: str, name: str, link: Link) -> Iterator[Fault]:
+    hubs = catalog.vault.hubs
+    for position, hub in enumerate(link.hubs):
+        at: At = [group, name, "hubs", position]
+        if hub not in hubs:
+            yield at, f"{group}.{name} names unknown hub {hub!r}; {_known(hubs)}"
+        elif link.hubs.index(hub) != position:
+            yield at, f"{group}.{name} names hub {hub!r} twice; expected each hub once"
+    if name in hubs:
+        yield [group, name], f"{name!r} is both a hub and one of {group}; both would have {name}_hk"
+    if group == "events" and name in catalog.vault.links:
+        yield [group, name], f"{name!r} is both a link and an event; both would be l_{name}"
+
+
+def _is_reserved(name: str) -> bool:
+    return name in _RESERVED or name.endswith("_hk")
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"known are {', '.join(names) or 'none'}"
+
+
+def _source_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
     names = [column.name for column in source.columns]
-    for position, name in enumerate(names):
+    headers = [column.file_name for column in source.columns]
+    for position, column in enumerate(source.columns):
+        name, header = column.name, column.file_name
         if names.index(name) != position:
             yield ["columns", position], f"column {name!r} is declared twice"
-        if name in _RESERVED:
-            yield ["columns", position], f"column {name!r} is a name the platform uses itself; rename it"
+        elif headers.index(header) != position:
+            yield ["columns", position], f"column {name!r}: another column has the header {header!r} too"
+        if _is_reserved(name):
+            text = f"column {name!r} is a name the platform uses itself; name it otherwise and give `header: {name}`"
+            yield ["columns", position], text
+        if column.key and column.type.kind is TypeKind.DECIMAL:
+            yield ["columns", position], f"key column {name!r} is {column.type}; {_KEY_KINDS}"
     if not source.key:
         yield ["columns"], "no column is marked `key: true`; a file's rows need a key"
     if source.event_time is not None:
-        column = source.columns_by_name.get(source.event_time)
-        if column is None or column.type.kind not in (TypeKind.DATE, TypeKind.TIMESTAMP):
+        timed = source.columns_by_name.get(source.event_time)
+        if timed is None or timed.type.kind not in (TypeKind.DATE, TypeKind.TIMESTAMP):
             yield ["event_time"], f"event_time {source.event_time!r} is not a date or timestamp column of this source"
-        elif not (column.required or column.key):
+        elif not (timed.required or timed.key):
             yield ["event_time"], f"event_time {source.event_time!r} must be `required: true`"
+        if source.delivery is not Delivery.EVENTS:
+            yield ["event_time"], f"event_time is for `delivery: events`; a {source.delivery} is of its business date"
     yield from _feed_faults(catalog, source)
-    yield from _rule_faults(catalog, source)
+    for position, rule in enumerate(source.rules):
+        for message in _rule_faults(source, rule):
+            yield ["rules", position], message
 
 
-def _feed_faults(catalog: Catalog, source: Source) -> Iterator[tuple[Sequence[str | int], str]]:
+def _feed_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
     vault, feeds = catalog.vault, source.feeds
     for hub, columns in feeds.hubs.items():
-        at = ["feeds", "hubs", hub]
+        at: At = ["feeds", "hubs", hub]
         if hub not in vault.hubs:
-            yield at, f"unknown hub {hub!r}; vault.yaml has {', '.join(vault.hubs)}"
+            yield at, f"unknown hub {hub!r}; {_known(vault.hubs)}"
             continue
         key = vault.hubs[hub].key
         if len(columns) != len(key):
@@ -89,67 +169,125 @@ def _feed_faults(catalog: Catalog, source: Source) -> Iterator[tuple[Sequence[st
         for name, part in zip(columns, key, strict=False):
             column = source.columns_by_name.get(name)
             if column is None:
-                yield at, f"unknown column {name!r}"
-            elif column.type.kind is not part.type.kind:
-                yield at, f"column {name!r} is {column.type}, the key {part.name!r} of hub {hub!r} is {part.type}"
-            elif not (column.required or column.key):
-                yield at, f"column {name!r} feeds hub {hub!r}, so it must be `required: true` or a key"
+                yield at, f"unknown column {name!r}; {_known(source.columns_by_name)}"
+            else:
+                yield from ((at, message) for message in _key_faults(column, hub, part))
     for link in feeds.links:
+        at = ["feeds", "links"]
         if link not in vault.links:
-            yield ["feeds", "links"], f"unknown link {link!r}; vault.yaml has {', '.join(vault.links)}"
+            yield at, f"unknown link {link!r}; {_known(vault.links)}"
         else:
-            yield from _missing_hubs(source, link, vault.links[link].hubs, ["feeds", "links"])
+            yield from _missing_hubs(source, link, vault.links[link].hubs, at)
     if feeds.event is not None:
+        at = ["feeds", "event"]
         if feeds.event not in vault.events:
-            yield ["feeds", "event"], f"unknown event {feeds.event!r}; vault.yaml has {', '.join(vault.events)}"
+            yield at, f"unknown event {feeds.event!r}; {_known(vault.events)}"
         else:
-            yield from _missing_hubs(source, feeds.event, vault.events[feeds.event].hubs, ["feeds", "event"])
+            yield from _missing_hubs(source, feeds.event, vault.events[feeds.event].hubs, at)
     if (feeds.event is not None) != (source.delivery is Delivery.EVENTS):
         yield ["delivery"], "`delivery: events` and `feeds.event` go together: one is given without the other"
     yield from _satellite_faults(catalog, source)
 
 
-def _missing_hubs(
-    source: Source, link: str, hubs: Sequence[str], at: Sequence[str | int]
-) -> Iterator[tuple[Sequence[str | int], str]]:
+def _key_faults(column: Column, hub: str, part: Column) -> Iterator[str]:
+    """Why `column` cannot be the part `part` of a hub's key. One key must give one hash, whichever source sends it."""
+    of_hub = f"the key {part.name!r} of hub {hub!r}"
+    if column.type.kind is not part.type.kind:
+        yield f"column {column.name!r} is {column.type}, {of_hub} is {part.type}"
+    elif (column.type.length or 0) > (part.type.length or 0):
+        yield f"column {column.name!r} is {column.type}, longer than {of_hub}, {part.type}"
+    elif column.type.scale != part.type.scale:
+        yield f"column {column.name!r} is {column.type}, {of_hub} has another scale, {part.type}"
+    if not (column.required or column.key):
+        yield f"column {column.name!r} feeds hub {hub!r}, so it must be `required: true` or a key"
+    if column.pii.strictness > part.pii.strictness:
+        yield f"column {column.name!r} is `pii: {column.pii}`, {of_hub} must be classed so too, not {part.pii}"
+
+
+def _missing_hubs(source: Source, link: str, hubs: Sequence[str], at: At) -> Iterator[Fault]:
     for hub in hubs:
         if hub not in source.feeds.hubs:
             yield at, f"{link!r} needs hub {hub!r}, which feeds.hubs does not map"
 
 
-def _satellite_faults(catalog: Catalog, source: Source) -> Iterator[tuple[Sequence[str | int], str]]:
-    for position, satellite in enumerate(source.feeds.satellites):
-        at = ["feeds", "satellites", position]
-        if satellite.parent not in source.feeds.hubs and satellite.parent not in source.feeds.links:
-            yield at, f"satellite {satellite.name!r}: this source feeds no hub or link {satellite.parent!r}"
+def _satellite_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
+    feeds, links = source.feeds, catalog.vault.links
+    for position, satellite in enumerate(feeds.satellites):
+        at: At = ["feeds", "satellites", position]
+        is_link = satellite.parent in feeds.links
+        if satellite.parent not in feeds.hubs and not is_link:
+            parents = _known((*feeds.hubs, *feeds.links))
+            yield at, f"satellite {satellite.name!r}: this source feeds no hub or link {satellite.parent!r}; {parents}"
         if source.delivery is Delivery.EVENTS:
             yield at, f"satellite {satellite.name!r}: events keep their columns on the link; remove the satellite"
         for name in satellite.attributes or ():
             if name not in source.columns_by_name:
-                yield at, f"satellite {satellite.name!r} tracks unknown column {name!r}"
+                unknown = f"satellite {satellite.name!r} tracks unknown column {name!r}"
+                yield at, f"{unknown}; {_known(source.columns_by_name)}"
+        hubs = links[satellite.parent].hubs if is_link and satellite.parent in links else (satellite.parent,)
+        if all(hub in feeds.hubs for hub in hubs):
+            parent_key = {column for hub in hubs for column in feeds.hubs[hub]}
+            if not set(source.key) <= parent_key:
+                yield (
+                    at,
+                    (
+                        f"satellite {satellite.name!r}: a file has many rows for one {satellite.parent} "
+                        f"(its key is {', '.join(source.key)}); describe a link of all its keys instead"
+                    ),
+                )
 
 
-def _rule_faults(catalog: Catalog, source: Source) -> Iterator[tuple[Sequence[str | int], str]]:
-    for position, rule in enumerate(source.rules):
-        at = ["rules", position]
-        kinds = {}
-        for name in rule.columns_read:
-            if name not in source.columns_by_name:
-                yield at, f"{rule.rule} names unknown column {name!r}; columns are {', '.join(source.columns_by_name)}"
-            else:
-                kinds[name] = source.columns_by_name[name].type.kind
-        wanted = _NUMBERS if isinstance(rule, Range | NonNegative) else (TypeKind.STRING,)
-        if isinstance(rule, Range | NonNegative | Domain | Format | Length):
-            for name, kind in kinds.items():
-                if kind not in wanted:
-                    yield at, f"{rule.rule} needs a {' or '.join(wanted)} column, {name!r} is {kind}"
-        if isinstance(rule, Referential) and rule.references not in catalog.sources:
-            yield at, f"referential names unknown source {rule.references!r}"
-        elif isinstance(rule, Referential) and not catalog_hub_between(catalog, source, rule):
-            yield at, (
-                f"referential: no hub that this source feeds from ({', '.join(rule.columns)}) "
-                f"has a satellite from source {rule.references!r}"
-            )
+def _rule_faults(source: Source, rule: Rule) -> Iterator[str]:
+    unknown = [name for name in rule.columns_read if name not in source.columns_by_name]
+    for name in unknown:
+        yield f"{rule.rule} names unknown column {name!r}; columns are {', '.join(source.columns_by_name)}"
+    if unknown:
+        return
+    columns = [source.columns_by_name[name] for name in rule.columns_read]
+    wanted = _NUMBERS if isinstance(rule, Range | NonNegative) else (TypeKind.STRING,)
+    if isinstance(rule, Range | NonNegative | Domain | Format | Length) and columns[0].type.kind not in wanted:
+        yield f"{rule.rule} needs a {' or '.join(wanted)} column, {columns[0].name!r} is {columns[0].type}"
+    if isinstance(rule, DateOrder):
+        kinds = {column.type.kind for column in columns}
+        if len(kinds) > 1 or not kinds <= {TypeKind.DATE, TypeKind.TIMESTAMP}:
+            found = " and ".join(f"{column.name!r} is {column.type}" for column in columns)
+            yield f"date_order needs two date or two timestamp columns, {found}"
+    if isinstance(rule, CompleteWhen):
+        yield from (f"complete_when: {text}" for text in _not_of_type(rule.values, source.columns_by_name[rule.when]))
+
+
+def _not_of_type(values: Iterable[str], column: Column) -> Iterator[str]:
+    for value in values:
+        try:
+            parse_value(value, column.type)
+        except ValueError as fault:
+            yield f"{fault}, which {column.name!r} is"
+
+
+def _referential_faults(catalog: Catalog, source: Source, unsound: Collection[str]) -> Iterator[Fault]:
+    if source.source not in unsound:
+        for position, rule in enumerate(source.rules):
+            if isinstance(rule, Referential) and rule.references not in unsound:
+                at: At = ["rules", position]
+                yield from ((at, message) for message in _reference_faults(catalog, source, rule))
+
+
+def _reference_faults(catalog: Catalog, source: Source, rule: Referential) -> Iterator[str]:
+    if rule.references not in catalog.sources:
+        yield f"referential names unknown source {rule.references!r}; {_known(catalog.sources)}"
+        return
+    found = catalog_hub_between(catalog, source, rule)
+    if found is None:
+        yield (
+            f"referential: no hub that this source feeds from ({', '.join(rule.columns)}) "
+            f"has a satellite from source {rule.references!r}"
+        )
+        return
+    hub, feeds, vault = found[0], source.feeds, catalog.vault
+    linked = [hubs.hubs for name, hubs in vault.links.items() if name in feeds.links]
+    linked += [hubs.hubs for name, hubs in vault.events.items() if name == feeds.event]
+    if not any(hub in hubs for hubs in linked) and not any(s.parent == hub for s in feeds.satellites):
+        yield f"referential: this source fills no link, event or satellite of hub {hub!r} on which it could be checked"
 
 
 def catalog_hub_between(catalog: Catalog, source: Source, rule: Referential) -> tuple[str, str] | None:
@@ -168,63 +306,152 @@ def _satellites_named_twice(catalog: Catalog) -> Iterator[Located]:
     for source in catalog.sources.values():
         for position, satellite in enumerate(source.feeds.satellites):
             if names[satellite.name] > 1:
-                yield (
-                    "sources",
-                    source.source,
-                    ["feeds", "satellites", position],
-                    f"satellite {satellite.name!r} is fed by {names[satellite.name]} sources; give each its own",
-                )
+                message = f"satellite {satellite.name!r} is fed {names[satellite.name]} times; give each its own name"
+                yield "sources", source.source, ["feeds", "satellites", position], message
 
 
-def _interface_faults(catalog: Catalog, entity: InterfaceEntity) -> Iterator[tuple[Sequence[str | int], str]]:
-    reachable = columns_reachable(catalog, entity)
-    if reachable is None:
-        yield ["spine"], f"spine {entity.spine!r} is not a table of the vault that fits a {entity.kind} entity"
-        return
-    for position, column in enumerate(entity.columns):
-        for reference in column.from_:
-            if reference not in reachable:
-                yield ["columns", position], f"{column.name}: {reference!r} cannot be reached from {entity.spine}"
+def _can_judge(catalog: Catalog, entity: InterfaceEntity, unsound: Collection[str]) -> bool:
+    """Whether all that an entity names comes from sources without mistakes; others are complained about themselves."""
+    for table in (entity.spine, *(reference.split(".")[0] for c in entity.columns for reference in c.from_)):
+        name = table[2:]
+        if table.startswith("s_") and name in catalog.satellites:
+            feeding = {catalog.satellites[name][0].source}
+        elif table.startswith("l_") and name in catalog.vault.events:
+            feeding = {s.source for s in catalog.sources.values() if s.feeds.event == name}
+            if len(feeding) != 1:
+                return False
+        elif unsound and table.startswith("s_"):
+            return False
+        else:
+            continue
+        if not feeding.isdisjoint(unsound):
+            return False
+    return True
+
+
+def _entity_faults(entity: InterfaceEntity) -> Iterator[Fault]:
+    """Mistakes that the entity's file shows by itself."""
     names = [column.name for column in entity.columns]
+    for position, name in enumerate(names):
+        yield from _name_faults(names, position, name)
     for name in entity.key:
         if name not in names:
-            yield ["key"], f"key column {name!r} is not declared"
+            yield ["key"], f"key column {name!r} is not declared; {_known(names)}"
+        elif not entity.columns[names.index(name)].required:
+            yield ["columns", names.index(name)], f"key column {name!r} must be `required: true`"
+
+
+def _mapping_faults(catalog: Catalog, entity: InterfaceEntity) -> Iterator[Fault]:
+    reachable = columns_reachable(catalog, entity)
+    if reachable is None:
+        fitting = "an event (l_...)" if entity.kind is EntityKind.EVENT else "a hub or link (h_..., l_...)"
+        yield ["spine"], f"spine {entity.spine!r} is not {fitting} of the vault, which a {entity.kind} entity needs"
+        return
+    for position, column in enumerate(entity.columns):
+        at: At = ["columns", position]
+        unknown = [reference for reference in column.from_ if reference not in reachable]
+        for reference in unknown:
+            yield at, f"{column.name}: {reference!r} cannot be reached from {entity.spine}"
+        if not unknown:
+            yield from ((at, message) for message in _type_faults(catalog, column))
+    if entity.kind is EntityKind.STATE:
+        mapped = {reference for column in entity.columns if column.name in entity.key for reference in column.from_}
+        for hub in _hubs_of_spine(catalog, entity):
+            for part in catalog.vault.hubs[hub].key:
+                if f"h_{hub}.{part.name}" not in mapped:
+                    text = f"one row a key of {entity.spine}: the key needs a column from h_{hub}.{part.name}"
+                    yield ["key"], text
+
+
+def _name_faults(names: list[str], position: int, name: str) -> Iterator[Fault]:
+    if names.index(name) != position:
+        yield ["columns", position], f"column {name!r} is declared twice"
+    if name in _DATED:
+        yield ["columns", position], f"column {name!r} is one that every table has; leave it out or rename it"
+
+
+def _type_faults(catalog: Catalog, column: InterfaceColumn) -> Iterator[str]:
+    """Type errors of one interface column; none of its values is converted."""
+    origins = [catalog.vault_column(reference) for reference in column.from_]
+    type_ = column.type or origins[0].type
+    for reference, origin in zip(column.from_, origins, strict=True):
+        if origin.type.kind is not type_.kind:
+            yield f"{column.name} is {type_}, {reference!r} is {origin.type}"
+    if column.codes and type_.kind is not TypeKind.STRING:
+        yield f"{column.name} is {type_}; codes are for string columns"
+        return
+    target = Column(name=column.name, type=type_)
+    values = (*column.codes.values(), *(() if column.default is None else (column.default,)))
+    yield from _not_of_type(values, target)
+
+
+def _hubs_of_spine(catalog: Catalog, entity: InterfaceEntity) -> Sequence[str]:
+    vault, spine = catalog.vault, entity.spine[2:]
+    if entity.spine.startswith("h_"):
+        return [spine] if spine in vault.hubs else []
+    link = vault.events.get(spine) if entity.kind is EntityKind.EVENT else vault.links.get(spine)
+    return [hub for hub in link.hubs if hub in vault.hubs] if link else []
 
 
 def columns_reachable(catalog: Catalog, entity: InterfaceEntity) -> set[str] | None:
     """The `table.column` references an entity may use from its spine; None where the spine does not fit its kind."""
-    vault, spine = catalog.vault, entity.spine[2:]
-    reachable: set[str] = set()
-    if entity.kind is EntityKind.EVENT:
-        if not entity.spine.startswith("l_") or spine not in vault.events:
-            return None
-        reachable |= {f"{entity.spine}.{name}" for name in catalog.event_attributes(spine)}
-        hubs: Sequence[str] = vault.events[spine].hubs
-    elif entity.spine.startswith("h_") and spine in vault.hubs:
-        hubs = [spine]
-    elif entity.spine.startswith("l_") and spine in vault.links:
-        hubs = vault.links[spine].hubs
-    else:
+    hubs = _hubs_of_spine(catalog, entity)
+    is_event = entity.kind is EntityKind.EVENT
+    if not hubs or (is_event and not entity.spine.startswith("l_")):
         return None
-    reachable |= {f"{entity.spine}.business_date"}
-    reachable |= {f"h_{hub}.{column.name}" for hub in hubs for column in vault.hubs[hub].key}
-    if entity.kind is EntityKind.STATE:
-        for name, (_, satellite) in catalog.satellites.items():
-            if satellite.parent == spine:
-                reachable |= {f"s_{name}.{column}" for column in catalog.satellite_attributes(name)}
-                reachable.add(f"s_{name}.is_listed")
+    spine = entity.spine[2:]
+    reachable = {f"{entity.spine}.business_date"}
+    reachable |= {f"h_{hub}.{column.name}" for hub in hubs for column in catalog.vault.hubs[hub].key}
+    if is_event:
+        reachable |= {f"{entity.spine}.{name}" for name in catalog.event_attributes(spine)}
+        return reachable
+    used = {reference.split(".")[0] for column in entity.columns for reference in column.from_}
+    for name, (_, satellite) in catalog.satellites.items():
+        if satellite.parent == spine and f"s_{name}" in used:
+            reachable |= {f"s_{name}.{column}" for column in catalog.satellite_attributes(name)}
+            reachable.add(f"s_{name}.is_listed")
     return reachable
 
 
-def _mart_faults(catalog: Catalog, mart: Mart) -> Iterator[tuple[Sequence[str | int], str]]:
-    events = {f"l_{name}" for name in catalog.vault.events}
-    for position, total in enumerate(mart.totals):
-        table, column = total.against.split(".")
-        if table not in events:
-            yield ["totals", position], f"{total.against!r} is not a column of an event link ({', '.join(sorted(events))})"
-        elif column != "rows" and column not in catalog.event_attributes(table[2:]):
-            yield ["totals", position], f"{table} has no column {column!r}"
+def _mart_faults(
+    catalog: Catalog, mart: Mart, unread: Collection[tuple[str, str]], unsound: Collection[str]
+) -> Iterator[Fault]:
+    columns = {column.name: column for column in mart.columns}
+    names = [column.name for column in mart.columns]
+    for position, name in enumerate(names):
+        yield from _name_faults(names, position, name)
+    for name in mart.key:
+        if not columns[name].required:
+            yield ["columns", names.index(name)], f"key column {name!r} must be `required: true`"
+    hub = None
     if mart.one_row_per is not None:
-        entity, column = mart.one_row_per.split(".")
-        if entity not in catalog.interface or column not in {c.name for c in catalog.interface[entity].columns}:
-            yield ["one_row_per"], f"{mart.one_row_per!r} is not a column of an interface entity"
+        name, column = mart.one_row_per.split(".")
+        entity = catalog.interface.get(name)
+        if entity is not None and entity.kind is EntityKind.STATE and column in entity.key:
+            hub = entity.spine[2:] if entity.spine.startswith("h_") else None
+        elif ("interface", name) not in unread:
+            yield ["one_row_per"], f"{mart.one_row_per!r} is not a key column of a state entity of the interface"
+    for position, total in enumerate(mart.totals):
+        at: At = ["totals", position]
+        if columns[total.column].type.kind not in _NUMBERS:
+            yield at, f"total of {total.column!r}: expected a number, it is {columns[total.column].type}"
+        yield from ((at, message) for message in _total_faults(catalog, total, hub, unsound))
+
+
+def _total_faults(catalog: Catalog, total: Total, hub: str | None, unsound: Collection[str]) -> Iterator[str]:
+    table, column = total.against.split(".")
+    event = catalog.vault.events.get(table[2:]) if table.startswith("l_") else None
+    if event is None:
+        events = ", ".join(f"l_{name}" for name in catalog.vault.events)
+        yield f"{total.against!r} is not a column of an event ({events})"
+        return
+    feeding = [s for s in catalog.sources.values() if s.feeds.event == table[2:]]
+    if len(feeding) != 1 or feeding[0].source in unsound:
+        return
+    attributes = catalog.event_attributes(table[2:])
+    if column != "rows" and column not in attributes:
+        yield f"{table} has no column {column!r}; {_known(('rows', *attributes))}"
+    elif column != "rows" and feeding[0].columns_by_name[column].type.kind not in _NUMBERS:
+        yield f"total against {total.against!r}: expected a number, it is {feeding[0].columns_by_name[column].type}"
+    if hub is not None and total.window == "up_to_date" and hub not in event.hubs:
+        yield f"{table} has no {hub}, of which this mart has one row each; {_known(event.hubs)}"

@@ -9,14 +9,13 @@ from __future__ import annotations
 from datetime import time
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
-from typing_extensions import Annotated
 
 from cdm_assets.catalog.base import Identifier, Owner, Strict
 from cdm_assets.catalog.rules import Rule
-from cdm_assets.catalog.types import Delivery, Layer, PiiClass, TypeText
+from cdm_assets.catalog.types import ColumnType, Delivery, Layer, PiiClass, TypeKind, TypeText
 
 DATE_PLACEHOLDER = "{date}"
 
@@ -167,9 +166,9 @@ class Vault(Strict):
     """The hubs, the links that persist, and the non-historized links of events."""
 
     hash: HashContract = HashContract()
-    hubs: dict[Identifier, Hub]
-    links: dict[Identifier, Link] = {}
-    events: dict[Identifier, Link] = {}
+    hubs: dict[Identifier, Hub] = Field(default_factory=dict)
+    links: dict[Identifier, Link] = Field(default_factory=dict)
+    events: dict[Identifier, Link] = Field(default_factory=dict)
 
 
 class EntityKind(StrEnum):
@@ -189,7 +188,7 @@ class InterfaceColumn(Strict):
     description: str = ""
     type: TypeText | None = None
     """None: the type of the first reference."""
-    codes: dict[str, str] = {}
+    codes: dict[str, str] = Field(default_factory=dict)
     default: str | None = None
     required: bool = False
 
@@ -297,6 +296,22 @@ class Catalog(Strict):
         source = self.source_of_event(event)
         hub_columns = {c for hub in self.vault.events[event].hubs for c in source.feeds.hubs[hub]}
         return tuple(column.name for column in source.columns if column.name not in hub_columns)
+
+    def vault_column(self, reference: str) -> Column:
+        """The column behind `table.column` of the vault: a hub's key, an event's or a satellite's attribute.
+
+        `business_date` of any table and `is_listed` of a satellite are columns too.
+        """
+        table, name = reference.split(".")
+        if name == "business_date":
+            return Column(name=name, type=ColumnType(TypeKind.DATE), required=True)
+        if table.startswith("h_"):
+            return next(column for column in self.vault.hubs[table[2:]].key if column.name == name)
+        if table.startswith("l_"):
+            return self.source_of_event(table[2:]).columns_by_name[name]
+        if name == "is_listed":
+            return Column(name=name, type=ColumnType(TypeKind.BOOLEAN), required=True)
+        return self.satellites[table[2:]][0].columns_by_name[name]
 
     def schema_of(self, layer: Layer, prefix: str = "") -> str:
         """The name of a layer's schema in an environment."""

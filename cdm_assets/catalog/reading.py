@@ -1,23 +1,24 @@
 """Read the catalog's YAML into a checked `Catalog`, or say everything that is wrong, with file and line.
 
 A site overlays its own folder: a file of the same name replaces the shipped one, other files are added, and the hubs,
-links and events of its `vault.yaml` are added to the shipped ones.
+links and events of its `vault.yaml` are added to the shipped ones, or replace those of the same name, like its `hash`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StringConstraints, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
-from cdm_assets.catalog.consistency import faults_across
-from cdm_assets.catalog.model import Catalog, InterfaceEntity, Mart, Source, Vault
+from cdm_assets.catalog.base import Identifier, Owner
+from cdm_assets.catalog.consistency import Located, faults_across
+from cdm_assets.catalog.model import Catalog, InterfaceEntity, Mart, Reference, Source, Vault
 
 CANONICAL: Final = Path(__file__).resolve().parent.parent / "canonical"
 """The folder of the catalog that ships with the package."""
@@ -27,6 +28,11 @@ _FOLDERS: Final[Mapping[str, tuple[type[BaseModel], str]]] = {
     "interface": (InterfaceEntity, "entity"),
     "marts": (Mart, "mart"),
 }
+_OTHER_FOLDERS: Final = ("pipelines",)
+"""Folders of a catalog that are read elsewhere."""
+
+FurtherRule = Callable[[Catalog], Iterator[Located]]
+"""A rule over the whole catalog that this package cannot know, such as that of the marts' selects."""
 
 
 @dataclass(frozen=True, order=True)
@@ -70,14 +76,31 @@ class _Document:
             node = node[part]
         return line
 
+    def path_of(self, location: Sequence[str | int]) -> str:
+        """`location` in words, without what the file does not say, such as the kind of a rule."""
+        node, parts = self.content, []
+        for part in location[:-1]:
+            is_there = part in node if isinstance(node, Mapping) else isinstance(node, list) and isinstance(part, int)
+            if is_there:
+                node = node[part]
+                parts.append(str(part))
+        last = location[-1]
+        if last != "[key]" and not (isinstance(node, Mapping) and node.get("rule") == last):
+            parts.append(str(last))
+        return ".".join(parts)
+
     def fault(self, location: Sequence[str | int], message: str) -> CatalogFault:
+        """A mistake at `location`."""
         return CatalogFault(str(self.path), self.line_of(location), message)
 
 
-def read_catalog(overlay: Path | None = None, *, shipped: Path = CANONICAL) -> Catalog:
+def read_catalog(
+    overlay: Path | None = None, *, shipped: Path = CANONICAL, further_rules: Sequence[FurtherRule] = ()
+) -> Catalog:
     """The catalog that ships, with `overlay` laid over it.
 
-    Raises CatalogError naming every mistake at once; nothing else has happened by then.
+    Raises CatalogError naming every mistake at once; nothing else has happened by then. `further_rules` are asked where
+    the catalog has no other mistake.
     """
     faults: list[CatalogFault] = []
     if overlay is not None and not overlay.is_dir():
@@ -85,11 +108,15 @@ def read_catalog(overlay: Path | None = None, *, shipped: Path = CANONICAL) -> C
     roots = [shipped] if overlay is None else [shipped, overlay]
     documents: dict[tuple[str, str], _Document] = {}
     parts: dict[str, dict[str, Any]] = {folder: {} for folder in _FOLDERS}
+    unread: set[tuple[str, str]] = set()
+    for root in roots:
+        faults += _stray_files(root)
     for folder, (model, name_key) in _FOLDERS.items():
-        for path in _files_in(roots, folder, faults):
+        for path in _files_in(roots, folder):
             document = _read(path, faults)
             part = _parsed(document, model, faults) if document else None
             if document is None or part is None:
+                unread.add((folder, path.stem))
                 continue
             name = getattr(part, name_key)
             if name != path.stem:
@@ -97,26 +124,37 @@ def read_catalog(overlay: Path | None = None, *, shipped: Path = CANONICAL) -> C
             parts[folder][name] = part
             documents[folder, name] = document
     vault = _read_vault(roots, documents, faults)
-    if vault is None or faults:
+    if vault is None:
         raise CatalogError(faults)
     catalog = Catalog(vault=vault, **parts)
-    for folder, name, location, message in faults_across(catalog):
-        document = documents.get((folder, name)) or documents["vault", str(location[1]) if len(location) > 1 else ""]
-        faults.append(document.fault(location, message))
+    rules: list[FurtherRule] = [lambda whole: faults_across(whole, unread=unread), *further_rules]
+    for number, rule in enumerate(rules):
+        if number and faults:
+            break
+        faults += [documents[folder, name].fault(at, message) for folder, name, at, message in rule(catalog)]
     if faults:
         raise CatalogError(faults)
     return catalog
 
 
-def _files_in(roots: Sequence[Path], folder: str, faults: list[CatalogFault]) -> list[Path]:
+def _stray_files(root: Path) -> Iterator[CatalogFault]:
+    """YAML files that nobody would read."""
+    known = (*_FOLDERS, *_OTHER_FOLDERS)
+    for path in sorted(root.rglob("*.y*ml")):
+        where = path.relative_to(root).parts
+        if path.suffix == ".yml":
+            yield CatalogFault(str(path), 0, "rename it to end in .yaml; .yml files are not read")
+        elif len(where) != 2 and where != ("vault.yaml",):
+            yield CatalogFault(str(path), 0, f"not read; expected vault.yaml, or a file in {', '.join(known)}")
+        elif len(where) == 2 and where[0] not in known:
+            close = get_close_matches(where[0], known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(known)}"
+            yield CatalogFault(str(path), 0, f"folder {where[0]!r} is not read; {hint}")
+
+
+def _files_in(roots: Sequence[Path], folder: str) -> list[Path]:
     """The YAML files of a folder, a later root's file taking the place of an earlier one of the same name."""
-    found: dict[str, Path] = {}
-    for root in roots:
-        for path in sorted((root / folder).glob("*")):
-            if path.suffix == ".yaml":
-                found[path.stem] = path
-            elif path.suffix == ".yml":
-                faults.append(CatalogFault(str(path), 0, "rename it to end in .yaml; .yml files are not read"))
+    found = {path.stem: path for root in roots for path in sorted((root / folder).glob("*.yaml"))}
     return list(found.values())
 
 
@@ -128,7 +166,11 @@ def _read(path: Path, faults: list[CatalogFault]) -> _Document | None:
         faults.append(CatalogFault(str(path), mark.line + 1 if mark else 0, f"not valid YAML: {fault.problem}"))
         return None
     except UnicodeDecodeError as fault:
-        faults.append(CatalogFault(str(path), 0, f"not UTF-8: {fault}"))
+        line = path.read_bytes()[: fault.start].count(b"\n") + 1
+        faults.append(CatalogFault(str(path), line, f"not UTF-8: {fault.reason}"))
+        return None
+    except YAMLError as fault:
+        faults.append(CatalogFault(str(path), 0, f"not valid YAML: {fault}"))
         return None
     if not isinstance(content, Mapping):
         faults.append(CatalogFault(str(path), 1, "expected a mapping of keys to values"))
@@ -140,61 +182,99 @@ def _parsed(document: _Document, model: type[BaseModel], faults: list[CatalogFau
     try:
         return model.model_validate(document.content)
     except ValidationError as fault:
-        faults.extend(document.fault(error["loc"], _message(error, model)) for error in fault.errors())
+        faults.extend(document.fault(error["loc"], _message(document, error, model)) for error in fault.errors())
         return None
 
 
-def _message(error: Any, model: type[BaseModel]) -> str:
+def _message(document: _Document, error: Any, model: type[BaseModel]) -> str:
     """One pydantic error as a sentence that names the key and says what was expected."""
-    where = ".".join(str(part) for part in error["loc"])
+    location = error["loc"]
+    where = document.path_of(location) if location else "the file"
     if error["type"] == "extra_forbidden":
-        known = sorted(_known_keys(model))
-        close = get_close_matches(str(error["loc"][-1]), known, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        return f"{where}: unknown key{hint}"
+        known = sorted(_keys_at(model, location[:-1]))
+        close = get_close_matches(str(location[-1]), known, n=1)
+        return f"{where}: unknown key; " + (f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}")
     if error["type"] == "missing":
         return f"{where}: required key is missing"
+    if error["type"] == "union_tag_not_found":
+        return f"{where}: required key 'rule' is missing; expected one of {_rule_kinds(model)}"
+    if error["type"] == "union_tag_invalid":
+        kind = str(error["ctx"]["tag"])
+        close = get_close_matches(kind, _rule_kinds(model).split(", "), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {_rule_kinds(model)}"
+        return f"{where}: unknown rule {kind!r}; {hint}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{where}: {_PATTERN_WORDS.get(error['ctx']['pattern'], error['msg'])} (found {error['input']!r})"
     found = "" if isinstance(error["input"], dict | list) else f" (found {error['input']!r})"
     return f"{where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
 
 
-def _known_keys(model: type[BaseModel], seen: frozenset[type] = frozenset()) -> Iterator[str]:
-    """Every key that a model or a model inside it understands."""
-    for name, field in model.model_fields.items():
-        yield field.alias or name
-        for inner in _models_in(field.annotation):
-            if inner not in seen:
-                yield from _known_keys(inner, seen | {inner})
+def _pattern_of(annotated: Any) -> str:
+    return str(next(part.pattern for part in annotated.__metadata__ if isinstance(part, StringConstraints)))
+
+
+_PATTERN_WORDS: Final = {
+    _pattern_of(Identifier): "expected a name of lower-case letters, digits and _, from 1 to 50 characters",
+    _pattern_of(Owner): "expected an e-mail address or team:<name>",
+    _pattern_of(Reference): "expected <table>.<column>",
+}
+
+
+def _rule_kinds(model: type[BaseModel]) -> str:
+    """The rules a source may have, by name."""
+    return ", ".join(kind for inner in _models_in(model.model_fields["rules"].annotation) for kind in _tags_of(inner))
+
+
+def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
+    """The keys that may stand at `location` of a file that `model` describes."""
+    models = [model]
+    for part in location:
+        fields = {(field.alias or name): field for each in models for name, field in each.model_fields.items()}
+        tagged = [each for each in models if part in _tags_of(each)]
+        if tagged:
+            models = tagged
+        elif part in fields:
+            models = list(_models_in(fields[str(part)].annotation))
+    return {field.alias or name for each in models for name, field in each.model_fields.items()}
+
+
+def _tags_of(model: type[BaseModel]) -> tuple[str, ...]:
+    """The values of `rule` that mean `model`."""
+    field = model.model_fields.get("rule")
+    return get_args(field.annotation) if field else ()
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
-    for argument in getattr(annotation, "__args__", ()):
+    for argument in get_args(annotation):
         yield from _models_in(argument)
 
 
 def _read_vault(
     roots: Sequence[Path], documents: dict[tuple[str, str], _Document], faults: list[CatalogFault]
 ) -> Vault | None:
-    """The shipped vault with each overlay's entities added; `documents` learns which file an entity came from."""
-    merged: Vault | None = None
-    for root in roots:
-        path = root / "vault.yaml"
-        if not path.exists():
-            continue
+    """The shipped vault with each overlay's entities added; None where one of the files cannot be used.
+
+    `documents` learns which file an entity came from.
+    """
+    paths = [root / "vault.yaml" for root in roots if (root / "vault.yaml").exists()]
+    if not paths:
+        faults.append(CatalogFault(str(roots[0] / "vault.yaml"), 0, "the catalog has no vault.yaml"))
+        return None
+    vaults: list[Vault] = []
+    for path in paths:
         document = _read(path, faults)
         vault = _parsed(document, Vault, faults) if document else None
-        if document is None or not isinstance(vault, Vault):
-            continue
-        documents["vault", ""] = document
-        for group in (vault.hubs, vault.links, vault.events):
-            documents.update({("vault", name): document for name in group})
-        if merged is None:
-            merged = vault
-        else:
-            added = {kind: getattr(merged, kind) | getattr(vault, kind) for kind in ("hubs", "links", "events")}
-            merged = merged.model_copy(update=added)
-    if merged is None and not faults:
-        faults.append(CatalogFault(str(roots[0] / "vault.yaml"), 0, "the catalog has no vault.yaml"))
+        if document is not None and isinstance(vault, Vault):
+            vaults.append(vault)
+            for group in (vault.hubs, vault.links, vault.events):
+                documents.update({("vault", name): document for name in group})
+    if len(vaults) < len(paths):
+        return None
+    merged = vaults[0]
+    for vault in vaults[1:]:
+        added = {kind: getattr(merged, kind) | getattr(vault, kind) for kind in ("hubs", "links", "events")}
+        added |= {"hash": vault.hash} if "hash" in vault.model_fields_set else {}
+        merged = merged.model_copy(update=added)
     return merged

@@ -13,6 +13,7 @@ from cdm_assets.catalog.types import OnFailure
 
 
 class _Rule(Strict):
+    rule: str
     on_failure: OnFailure
 
     @property
@@ -23,7 +24,7 @@ class _Rule(Strict):
     @property
     def label(self) -> str:
         """The name of the rule in messages, checks and rejected records, such as `domain:status`."""
-        return f"{getattr(self, 'rule')}:{'+'.join(self.columns_read)}"
+        return f"{self.rule}:{'+'.join(self.columns_read)}"
 
 
 class _OneColumnRule(_Rule):
@@ -31,11 +32,12 @@ class _OneColumnRule(_Rule):
 
     @property
     def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
         return (self.column,)
 
 
 class NotNull(_OneColumnRule):
-    """The column has a value. (Keys and `required` columns have this rule without being told.)"""
+    """The column has a value. Keys and `required` columns have this rule without being told."""
 
     rule: Literal["not_null"]
 
@@ -48,6 +50,7 @@ class Unique(_Rule):
 
     @property
     def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
         return self.columns
 
 
@@ -81,7 +84,7 @@ class NonNegative(_OneColumnRule):
 
 
 class DateOrder(_Rule):
-    """`earlier` is not after `later`, where both have a value."""
+    """The value of `earlier` is not after that of `later`, where both have one."""
 
     rule: Literal["date_order"]
     earlier: Identifier
@@ -89,6 +92,7 @@ class DateOrder(_Rule):
 
     @property
     def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
         return (self.later, self.earlier)
 
 
@@ -125,6 +129,7 @@ class CompleteWhen(_OneColumnRule):
 
     @property
     def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
         return (self.column, self.when)
 
 
@@ -140,6 +145,7 @@ class Referential(_Rule):
 
     @property
     def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
         return self.columns
 
     @field_validator("on_failure")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from enum import StrEnum
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, PlainSerializer
 
@@ -45,6 +48,16 @@ class PiiClass(StrEnum):
     def tokenized(self) -> bool:
         """Whether publish shows a keyed hash in place of the value."""
         return self in (PiiClass.DIRECT, PiiClass.SENSITIVE)
+
+    @property
+    def strictness(self) -> int:
+        """The place of the class among all, from 0 for none."""
+        return list(PiiClass).index(self)
+
+
+def strictest(classes: Iterable[PiiClass]) -> PiiClass:
+    """The class of a value that is made of values of `classes`."""
+    return max(classes, key=lambda pii: pii.strictness, default=PiiClass.NONE)
 
 
 class OnFailure(StrEnum):
@@ -89,6 +102,9 @@ class ColumnType:
 _TYPE_PATTERN: Final = re.compile(
     r"^(?P<kind>string|integer|decimal|date|timestamp|boolean)\s*(\(\s*(?P<first>\d+)\s*(,\s*(?P<second>\d+)\s*)?\))?$"
 )
+LONGEST_STRING: Final = 4000
+"""Characters that every engine's plain text columns hold."""
+MOST_DIGITS: Final = 38
 _EXPECTED_TYPES: Final = "string(n), integer, decimal(p,s), date, timestamp or boolean"
 
 
@@ -102,14 +118,39 @@ def parse_column_type(text: object) -> ColumnType:
     kind = TypeKind(match["kind"])
     first, second = match["first"], match["second"]
     if kind is TypeKind.STRING and first and not second:
+        if not 1 <= int(first) <= LONGEST_STRING:
+            raise ValueError(f"type {text!r}: expected a length from 1 to {LONGEST_STRING}")
         return ColumnType(kind, length=int(first))
     if kind is TypeKind.DECIMAL and first and second:
-        if not 0 <= int(second) <= int(first) <= 38:
-            raise ValueError(f"type {text!r}: expected 0 <= scale <= precision <= 38")
+        if not 0 <= int(second) <= int(first) <= MOST_DIGITS:
+            raise ValueError(f"type {text!r}: expected 0 <= scale <= precision <= {MOST_DIGITS}")
         return ColumnType(kind, precision=int(first), scale=int(second))
     if kind not in (TypeKind.STRING, TypeKind.DECIMAL) and not first:
         return ColumnType(kind)
     raise ValueError(f"type {text!r} is incomplete: expected {_EXPECTED_TYPES}")
+
+
+def parse_value(text: str, column_type: ColumnType) -> Any:
+    """A value of `column_type` as the catalog writes it; raises ValueError that says what was expected."""
+    try:
+        match column_type.kind:
+            case TypeKind.INTEGER:
+                return int(text)
+            case TypeKind.DECIMAL:
+                return Decimal(text)
+            case TypeKind.DATE:
+                return date.fromisoformat(text)
+            case TypeKind.TIMESTAMP:
+                return datetime.fromisoformat(text)
+            case TypeKind.BOOLEAN:
+                return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
+            case TypeKind.STRING:
+                value = text
+    except (ArithmeticError, KeyError, ValueError) as fault:
+        raise ValueError(f"{text!r} is not a value of type {column_type}") from fault
+    if len(value) > (column_type.length or 0):
+        raise ValueError(f"{text!r} is not a value of type {column_type}")
+    return value
 
 
 TypeText = Annotated[ColumnType, BeforeValidator(parse_column_type), PlainSerializer(str)]

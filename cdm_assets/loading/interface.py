@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Catalog, EntityKind, InterfaceColumn, InterfaceEntity
-from cdm_assets.loading.stamp import in_range
+from cdm_assets.loading.stamp import in_range, next_or_never
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.tables import Tables
 
@@ -40,7 +40,7 @@ def _state_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> 
         on_that_date = sa.and_(
             history.c[f"{parent}_hk"] == spine.c[f"{parent}_hk"],
             history.c.business_date <= calendar.c.business_date,
-            sa.or_(history.c.valid_until.is_(None), history.c.valid_until > calendar.c.business_date),
+            history.c.valid_until > calendar.c.business_date,
         )
         joined = joined.outerjoin(history, on_that_date)
     columns = [_canonical(column, origins).label(column.name) for column in entity.columns]
@@ -86,9 +86,9 @@ def _satellites_used(catalog: Catalog, entity: InterfaceEntity) -> list[str]:
 
 
 def _validity(tables: Tables, satellite: str, hash_key: str, dates: DateRange) -> sa.Subquery:
-    """A satellite's rows with `valid_until`, the date of the key's next row, NULL for its last."""
+    """A satellite's rows with `valid_until`, the date of the key's next row."""
     table = tables[f"rdv.s_{satellite}"]
-    following = sa.func.lead(table.c.business_date).over(partition_by=table.c[hash_key], order_by=table.c.business_date)
+    following = next_or_never(table.c.business_date, partition_by=table.c[hash_key])
     return (
         sa.select(*table.c, following.label("valid_until"))
         .where(table.c.business_date <= dates.last)

@@ -8,7 +8,7 @@ Always: records read = rows loaded + rows rejected, per file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,12 +23,14 @@ from cdm_assets.catalog.types import Delivery, OnFailure, TypeKind
 from cdm_assets.loading.report import RowCounts
 from cdm_assets.loading.staging import Staging, staging
 from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
+from cdm_assets.loading.vault_keys import key_text
 from cdm_assets.validation.rules import expectation, row_rules, violates
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
-from cdm_assets.warehouse.functions import matches
+from cdm_assets.warehouse.functions import canonical_text, matches
 from cdm_assets.warehouse.landing_files import (
     FileFault,
+    LandingAreaMissing,
     LandingFile,
     RecordFault,
     file_name_of,
@@ -37,18 +39,25 @@ from cdm_assets.warehouse.landing_files import (
 )
 from cdm_assets.warehouse.tables import sql_type
 
+_DATE: Final = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
+_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0*)?)?"
 _EXACT_FORMATS: Final = {
-    TypeKind.INTEGER: r"\s*[+-]?[0-9]{1,18}\s*",
-    TypeKind.DATE: r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}\s*",
-    TypeKind.TIMESTAMP: r"\s*[0-9]{4}-[0-9]{2}-[0-9]{2}[ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?\s*",
-    TypeKind.BOOLEAN: r"\s*(?i:true|false|1|0)\s*",
+    TypeKind.INTEGER: r"\s*[+-]?0*[0-9]{1,19}\s*",
+    TypeKind.DATE: rf"\s*{_DATE}\s*",
+    TypeKind.TIMESTAMP: rf"\s*{_DATE}[ T]{_TIME}\s*",
+    TypeKind.BOOLEAN: r"(?i:true|false|1|0)",
 }
+"""Narrower than DuckDB's casts, which take 1e3 and 1_000 as integers, 24:00:00 as the next day and year 0 as 1 BC."""
 _EXAMPLES: Final = {
     TypeKind.INTEGER: "an integer such as 42",
     TypeKind.DATE: "a date such as 2017-03-01",
     TypeKind.TIMESTAMP: "a timestamp without zone such as 2017-03-01 12:34:56",
     TypeKind.BOOLEAN: "true or false",
 }
+
+
+class RecordsLost(Exception):
+    """A record is neither loaded nor rejected; nothing was changed. This is a defect of the loader, not of a file."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +71,11 @@ class LandingLoad:
 
 @dataclass(frozen=True)
 class _RowTest:
-    """A condition that takes a row out, and the words for it."""
+    """A condition that takes a row out, and the words for it. The first of `columns` is blamed."""
 
     broken: ColumnElement[bool]
     rule: str
-    column: str
+    columns: tuple[str, ...]
     expected: str
 
 
@@ -76,7 +85,10 @@ def load_landing(
     """Bring the landing zone of `source` in line with its files for `dates` (inclusive).
 
     Idempotent, one transaction. A date whose file is at fault keeps its old partition and is listed in the result.
+    Raises LandingAreaMissing if `landing_root` is no folder.
     """
+    if not landing_root.is_dir():
+        raise LandingAreaMissing(f"the landing area {landing_root} does not exist; mount it, or set CDM_LANDING")
     files, faults = _files_of(source, dates, landing_root)
     with staging(warehouse, source) as stage:
         stage.read(file for file in files.values() if file is not None)
@@ -136,6 +148,8 @@ def _replace_partitions(
     }
     at_fault = {day: file for day, file in files.items() if file is not None and counts[day].rejected}
     rejected = list(_rejected_records(stage, rows, tests, at_fault, stamp)) if at_fault else []
+    if len(rejected) != sum(count.rejected for count in counts.values()):
+        raise RecordsLost(f"{table.name}: {len(rejected)} records were explained of those that did not load: {counts}")
     _register(warehouse, connection, source, files=files, counts=counts, rejected=rejected, stamp=stamp)
     return counts
 
@@ -147,13 +161,21 @@ def _row_tests(stage: Staging) -> list[_RowTest]:
     for column in source.columns:
         value = text[column.name]
         if column.key or column.required:
-            blank = sa.func.nullif(sa.func.trim(value), "").is_(None)
-            tests.append(_RowTest(blank, f"required:{column.name}", column.name, "a value"))
-        tests.append(_RowTest(_unreadable(value, column), f"type:{column.name}", column.name, _readable_as(column)))
+            tests.append(_RowTest(_is_blank(value), f"required:{column.name}", (column.name,), "a value"))
+        if source.files.format is FileFormat.PARQUET and column.type.kind is TypeKind.STRING:
+            has_nul = sa.func.contains(value, sa.func.chr(0))
+            tests.append(_RowTest(has_nul, "encoding", (column.name,), "text without a NUL character"))
+        tests.append(_RowTest(_unreadable(value, column), f"type:{column.name}", (column.name,), _readable_as(column)))
     for rule in row_rules(source, OnFailure.REJECT):
         broken = violates(rule, source, lambda name: _typed(text[name], source.columns_by_name[name]))
-        tests.append(_RowTest(broken, rule.label, rule.columns_read[0], expectation(rule)))
+        tests.append(_RowTest(broken, rule.label, rule.columns_read, expectation(rule)))
     return tests
+
+
+def _is_blank(text: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Asked of every key of every row: trimming only what begins with a space costs a tenth."""
+    begins_blank = text.like(sa.literal_column("' %'"))
+    return sa.or_(text.is_(None), sa.and_(begins_blank, canonical_text(text, TypeKind.STRING).is_(None)))
 
 
 def _unreadable(value: ColumnElement[Any], column: Column) -> ColumnElement[bool]:
@@ -163,7 +185,7 @@ def _unreadable(value: ColumnElement[Any], column: Column) -> ColumnElement[bool
         return sa.func.length(value) > column.type.length
     if kind is TypeKind.DECIMAL:
         precision, scale = column.type.precision or 0, column.type.scale or 0
-        pattern = rf"\s*[+-]?[0-9]{{0,{precision - scale}}}([.][0-9]{{0,{scale}}}0*)?\s*"
+        pattern = rf"\s*[+-]?0*[0-9]{{0,{precision - scale}}}([.][0-9]{{0,{scale}}}0*)?\s*"
     else:
         pattern = _EXACT_FORMATS[kind]
     not_so_written = sa.not_(matches(value, sa.literal_column(f"'{pattern}'")))
@@ -184,12 +206,34 @@ def _typed(value: ColumnElement[Any], column: Column) -> ColumnElement[Any]:
     return value if column.type.kind is TypeKind.STRING else sa.try_cast(value, sql_type(column.type))
 
 
-def _unique_columns(source: Source) -> list[tuple[str, tuple[str, ...]]]:
-    """Column sets of which a file may hold each value once: a snapshot's key, and what a rule declares."""
+@dataclass(frozen=True)
+class _UniqueSet:
+    """Columns of which a file may hold each combination of values once; rows without one of them are not compared."""
+
+    columns: tuple[str, ...]
+    is_key: bool
+
+    def values(self, source: Source, text: Callable[[str], ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+        """What is compared: typed values, so that 1 and 01 are the same; a key as the vault knows it."""
+        columns = [source.columns_by_name[name] for name in self.columns]
+        if self.is_key:
+            return [key_text(_typed(text(column.name), column), column.type.kind) for column in columns]
+        return [_typed(text(column.name), column) for column in columns]
+
+    @property
+    def words(self) -> _RowTest:
+        """The words for a row that comes second."""
+        expected = f"no second row with the same {', '.join(self.columns)}"
+        return _RowTest(sa.false(), f"unique:{'+'.join(self.columns)}", self.columns, expected)
+
+
+def _unique_sets(source: Source) -> list[_UniqueSet]:
+    """A snapshot's key, and what rules declare."""
     declared = [r.columns for r in source.rules if isinstance(r, Unique) and r.on_failure is OnFailure.REJECT]
-    if source.delivery is Delivery.SNAPSHOT and source.key not in declared:
-        declared.insert(0, source.key)
-    return [(f"unique:{'+'.join(columns)}", columns) for columns in declared]
+    if source.delivery is not Delivery.SNAPSHOT:
+        return [_UniqueSet(columns, is_key=False) for columns in declared]
+    others = [_UniqueSet(columns, is_key=False) for columns in declared if set(columns) != set(source.key)]
+    return [_UniqueSet(source.key, is_key=True), *others]
 
 
 def _judged(stage: Staging, tests: Sequence[_RowTest], files: Mapping[date, LandingFile | None]) -> sa.Subquery:
@@ -201,13 +245,14 @@ def _judged(stage: Staging, tests: Sequence[_RowTest], files: Mapping[date, Land
     first_broken = sa.case(*((test.broken, position) for position, test in enumerate(tests)))
     wanted = [text.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
     rows = sa.select(*text, first_broken.label("fault")).where(sa.or_(sa.false(), *wanted)).subquery("staged")
-    for position, (_, columns) in enumerate(_unique_columns(stage.source), start=len(tests)):
-        sound = rows.c.fault.is_(None)
+    for position, unique in enumerate(_unique_sets(stage.source), start=len(tests)):
+        compared = sa.and_(rows.c.fault.is_(None), *(rows.c[name].is_not(None) for name in unique.columns))
+        values = unique.values(stage.source, lambda name, rows=rows: rows.c[name])  # type: ignore[misc]
         nth = sa.func.row_number().over(
-            partition_by=[rows.c.business_date, sa.case((sound, 1), else_=0), *(rows.c[name] for name in columns)],
+            partition_by=[rows.c.business_date, sa.case((compared, 1), else_=0), *values],
             order_by=rows.c.source_row,
         )
-        fault = sa.case((sa.and_(sound, nth > 1), position), else_=rows.c.fault).label("fault")
+        fault = sa.case((sa.and_(compared, nth > 1), position), else_=rows.c.fault).label("fault")
         others = [column for column in rows.c if column.name != "fault"]
         rows = sa.select(*others, fault).subquery(f"unique_{position}")
     return rows
@@ -222,15 +267,13 @@ def _rejected_records(
 ) -> Iterator[dict[str, Any]]:
     """Every record that did not load, with its line and its text as received."""
     source = stage.source
-    unique = [_RowTest(sa.false(), rule, c[0], "no second row with this key") for rule, c in _unique_columns(source)]
-    words = [*tests, *unique]
+    words = [*tests, *(unique.words for unique in _unique_sets(source))]
     faults: dict[str, dict[int, tuple[_RowTest, str]]] = defaultdict(dict)
     names = [column.name for column in source.columns]
     query = sa.select(rows.c.source_file, rows.c.source_row, rows.c.fault, *(rows.c[name] for name in names))
     for name, number, fault, *values in stage.connection.execute(query.where(rows.c.fault.is_not(None))):
         test = words[fault]
-        found = values[names.index(test.column)]
-        faults[name][number] = (test, f"expected {test.expected}, found {'nothing' if found is None else repr(found)}")
+        faults[name][number] = (test, f"expected {test.expected}, found {_found(test, names, values)}")
     for file in files.values():
         common = {
             "source": source.source,
@@ -242,7 +285,12 @@ def _rejected_records(
         for broken in stage.record_faults.get(file.name, ()):
             yield common | _as_row(broken)
         for line, raw_text, (test, reason) in _located(stage, rows, file, faults[file.name]):
-            yield common | _as_row(RecordFault(line, test.rule, test.column, reason, raw_text))
+            yield common | _as_row(RecordFault(line, test.rule, test.columns[0], reason, raw_text))
+
+
+def _found(test: _RowTest, names: Sequence[str], values: Sequence[str | None]) -> str:
+    texts = {name: "nothing" if (value := values[names.index(name)]) is None else repr(value) for name in test.columns}
+    return ", ".join(texts.values() if len(texts) == 1 else (f"{name} = {text}" for name, text in texts.items()))
 
 
 def _as_row(fault: RecordFault) -> dict[str, Any]:
@@ -319,11 +367,11 @@ def _register_faults(
     """Note the refused files beside what their partitions still hold."""
     register, records = warehouse.tables["cdp_metadata.landing_file"], warehouse.tables["cdp_metadata.rejected_record"]
     for day, fault in faults.items():
-        common = {"source": source.source, "business_date": day, "file_name": fault.file_name, **stamp.row}
-        reason = str(fault)[:2000]
-        file_row = common | {"state": "rejected", "size_bytes": 0, "sha256": None, "reason": reason}
-        file_row |= {"rows_read": 0, "rows_loaded": 0, "rows_rejected": 0}
-        record = common | {"line": fault.line, "rule": fault.rule, "column_name": fault.column or None}
+        common = {"source": source.source, "business_date": day, **stamp.row}
+        file_row = common | {"file_name": file_name_of(source, day), "state": "rejected", "reason": str(fault)[:2000]}
+        file_row |= {"size_bytes": 0, "sha256": None, "rows_read": 0, "rows_loaded": 0, "rows_rejected": 0}
+        record = common | {"file_name": fault.file_name, "line": fault.line, "rule": fault.rule}
+        record |= {"column_name": fault.column or None}
         record |= {"reason": fault.reason[:2000], "raw_text": None, "whole_file": True}
         of_day = sa.and_(register.c.source == source.source, register.c.business_date == day)
         replace_rows(connection, register, sa.and_(of_day, register.c.state == "rejected"), [file_row])

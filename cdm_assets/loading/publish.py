@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Mart
+from cdm_assets.catalog.types import ColumnType
 from cdm_assets.loading.stamp import in_range
 from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.functions import concat, sha256_hex
+from cdm_assets.warehouse.functions import canonical_text, concat, fixed_text, sha256_hex
 from cdm_assets.warehouse.tables import Tables
 
-TOKEN_KEY_PARAMETER: Final = "token_key"
+TOKEN_KEY_PARAMETER: Final = "token_key"  # noqa: S105 - the name of a parameter
 _SMALLEST_KEY: Final = 16
 
 
@@ -31,20 +32,23 @@ def publish_select(tables: Tables, mart: Mart, dates: DateRange) -> sa.Select[An
     """
     table = tables[f"{mart.layer.value}.{mart.mart}"]
     columns = [
-        token(table.c[c.name]).label(c.name) if c.pii.tokenized else table.c[c.name] for c in mart.columns
+        token(table.c[c.name], c.type).label(c.name) if c.pii.tokenized else table.c[c.name] for c in mart.columns
     ]
     return sa.select(table.c.business_date, *columns).where(in_range(table.c.business_date, dates))
 
 
-def token(value: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A keyed hash, equal for equal values: SHA-256(key | SHA-256(key | value)), the nesting of HMAC; NULL stays NULL.
+def token(value: ColumnElement[Any], column_type: ColumnType) -> ColumnElement[Any]:
+    """A keyed hash of the value's canonical text: SHA-256(key | SHA-256(key | text)), the nesting of HMAC.
+
+    Equal for equal values; NULL and blank text give NULL.
 
     Source: RFC 2104, without its padding, which five databases cannot express alike.
     """
     key = sa.bindparam(TOKEN_KEY_PARAMETER, type_=sa.String())
-    bar = sa.literal_column("'|'")
-    inner = sha256_hex(concat(key, bar, sa.cast(value, sa.String(400))))
-    return sa.case((value.is_not(None), sha256_hex(concat(key, bar, inner))))
+    bar = fixed_text("|")
+    text = canonical_text(value, column_type.kind, column_type.scale or 0)
+    inner = sha256_hex(concat(key, bar, text))
+    return sa.case((text.is_not(None), sha256_hex(concat(key, bar, inner))))
 
 
 def read_or_make_token_key(configured: str | None, home: Path) -> str:

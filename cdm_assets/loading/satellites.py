@@ -1,30 +1,80 @@
-"""Satellites: per key, the run-length-compressed sequence of what its source said, with an end row where a snapshot
-stops listing the key.
+"""Satellites: per key, the run-length-compressed sequence of what its source said.
 
-Reloading [a, b] walks the observations of the range seeded with the state before a, and inserts a row where the hashdiff
-changes. Only if later partitions exist, and only for keys with rows in the range, the next observation after b is decided
-again. New rows are inserted before old ones are removed, so that both are there to tell which keys were touched.
+Where a snapshot stops listing a key, the key has an end row.
+
+Reloading [a, b] walks the observations of the range seeded with the state before a, and inserts a row where the
+hashdiff changes. Only if later partitions exist, and only for keys whose state at b changed, what follows b is decided
+again: all later observations of a delta, which have to be looked for anyway; of a snapshot those of the next partition,
+since each lists every key. New rows are inserted before old ones are removed: both are there to tell which keys were
+touched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from cdm_assets.catalog.model import Catalog, Source
+from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.types import Delivery
 from cdm_assets.loading.stamp import Stamp, in_range, insert_select
-from cdm_assets.loading.vault_keys import DateFilter, later_partitions_exist, parent_hash
-from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.loading.vault_keys import DateFilter, later_partitions_exist, parent_hash, parent_texts
+from cdm_assets.warehouse.dates import ONE_DAY, DateRange
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.functions import canonical_text, hashed
 from cdm_assets.warehouse.tables import Tables
 
 NOT_LISTED: Final = "not listed"
 """The hashdiff of an end row; no hash looks like it."""
+
+
+def load_satellite(warehouse: Warehouse, name: str, dates: DateRange, stamp: Stamp) -> None:
+    """Bring satellite `name` up to date for `dates`. Idempotent, one transaction.
+
+    A day loaded on time takes two statements; only where later partitions exist are they looked at.
+    """
+    tables = warehouse.tables
+    satellite = Satellite(tables.catalog, tables, name)
+    with warehouse.transaction() as connection:
+        if not later_partitions_exist(connection, tables, (satellite.source.source,), dates):
+            for statement in satellite.on_time_statements(dates, stamp):
+                connection.execute(statement)
+        elif satellite.is_snapshot:
+            _load_late_snapshot(connection, satellite, dates, stamp)
+        else:
+            for statement in satellite.late_delta_statements(dates, stamp):
+                connection.execute(statement)
+
+
+def _load_late_snapshot(connection: sa.Connection, satellite: Satellite, dates: DateRange, stamp: Stamp) -> None:
+    """Load `dates` and decide the next partition again.
+
+    Where the next partition changed too and is not loaded yet, what lies behind it rests on content that is gone; then
+    it is loaded along, and so on until a partition is met that agrees with the satellite.
+    """
+    while True:
+        following = connection.execute(satellite.next_partition(dates.last)).scalar()
+        connection.execute(satellite.changes_in(dates, stamp))
+        if following is None or _is_settled(connection, satellite, dates, following, stamp):
+            break
+        connection.execute(satellite.undo(stamp))
+        dates = DateRange(dates.first, following)
+    if following is not None:
+        for statement in satellite.repair_of_next_partition(dates, following, stamp):
+            connection.execute(statement)
+    connection.execute(satellite.remove_old(dates, stamp))
+
+
+def _is_settled(
+    connection: sa.Connection, satellite: Satellite, dates: DateRange, following: date, stamp: Stamp
+) -> bool:
+    """Whether nothing behind `following` needs a look: none was loaded, or `following` is as the satellite has it."""
+    if connection.execute(satellite.loaded_after(following)).first() is None:
+        return True
+    return connection.execute(satellite.unsettled(dates, following, stamp)).first() is None
 
 
 class Satellite:
@@ -34,25 +84,39 @@ class Satellite:
         self.catalog, self.tables = catalog, tables
         self.source, feed = catalog.satellites[name]
         self.parent = feed.parent
-        self.table = tables[f"rdv.s_{name}"]
+        self.key = f"rdv.s_{name}"
+        self.table = tables[self.key]
         self.hash_key = f"{self.parent}_hk"
         self.attributes = catalog.satellite_attributes(name)
         self.is_snapshot = self.source.delivery is Delivery.SNAPSHOT
 
-    def statements(self, dates: DateRange, stamp: Stamp, *, late: bool) -> list[sa.Delete | sa.Insert]:
-        """The load of `dates`, in order; with the repair of the next observation where `late`."""
-        old_in_range = sa.and_(in_range(self.table.c.business_date, dates), sa.not_(stamp.put_on(self.table)))
-        repair = self._repair(dates, stamp) if late else []
-        return [self._changes_in(dates, stamp), *repair, sa.delete(self.table).where(old_in_range)]
+    def on_time_statements(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
+        """The load of `dates` where nothing comes later, in order."""
+        return self.changes_in(dates, stamp), self.remove_old(dates, stamp)
 
-    def observations(self, wanted: DateFilter, name: str = "observed") -> sa.Subquery:
-        """What the source said: one row a key and date, the last record where a file repeats a key."""
+    def late_delta_statements(
+        self, dates: DateRange, stamp: Stamp
+    ) -> tuple[sa.Insert, sa.Insert, sa.Delete, sa.Delete]:
+        """The load of `dates` of a delta with later partitions, in order."""
+        changes, remove_old = self.on_time_statements(dates, stamp)
+        return changes, *self._repair_of_all_later(dates, stamp), remove_old
+
+    def observations(
+        self, wanted: DateFilter, name: str = "observed", *, among: sa.Select[Any] | None = None
+    ) -> sa.Subquery:
+        """What the source said: one row a key and date, the last record where a file repeats a key.
+
+        `among` (hash keys) restricts it to these keys; the others' attributes are not hashed.
+        """
         landing = self.tables[f"ldz.{self.source.table}"]
-        key_columns = [landing.c[c] for c in self.catalog.parent_columns(self.source, self.parent)]
+        key_texts = parent_texts(self.catalog, self.source, self.parent, landing)
         nth = sa.func.row_number().over(
-            partition_by=[*key_columns, landing.c.business_date], order_by=landing.c.source_row.desc()
+            partition_by=[*key_texts, landing.c.business_date], order_by=landing.c.source_row.desc()
         )
-        rows = sa.select(*landing.c, nth.label("nth")).where(wanted(landing.c.business_date)).subquery("sent")
+        sent = sa.select(*landing.c, nth.label("nth")).where(wanted(landing.c.business_date))
+        if among is not None:
+            sent = sent.where(parent_hash(self.catalog, self.source, self.parent, landing).in_(among))
+        rows = sent.subquery("sent")
         return (
             sa.select(
                 parent_hash(self.catalog, self.source, self.parent, rows).label(self.hash_key),
@@ -70,7 +134,7 @@ class Satellite:
         for name in self.attributes:
             column_type = self.source.columns_by_name[name].type
             texts.append(canonical_text(rows.c[name], column_type.kind, column_type.scale or 0))
-        return hashed(texts or [sa.literal("")], self.catalog.vault.hash)
+        return hashed(texts, self.catalog.vault.hash)
 
     def _state_at(self, rows: sa.FromClause, condition: ColumnElement[bool], name: str) -> sa.Subquery:
         """The last row of each key among the satellite's rows that meet `condition`."""
@@ -78,7 +142,7 @@ class Satellite:
         ranked = sa.select(*rows.c, nth.label("nth")).where(condition).subquery(f"{name}_ranked")
         return sa.select(*(c for c in ranked.c if c.name != "nth")).where(ranked.c.nth == 1).subquery(name)
 
-    def _changes_in(self, dates: DateRange, stamp: Stamp) -> sa.Insert:
+    def changes_in(self, dates: DateRange, stamp: Stamp) -> sa.Insert:
         """Insert a row for each observation of the range that differs from the one before it."""
         observed = self.observations(lambda day: in_range(day, dates))
         before = self.table.alias("before")
@@ -87,24 +151,39 @@ class Satellite:
             touched = sa.select(self.observations(lambda day: in_range(day, dates), "touched").c[self.hash_key])
             is_earlier = sa.and_(is_earlier, before.c[self.hash_key].in_(touched))
         seed = self._state_at(before, is_earlier, "seed")
-        parts = [sa.select(*(observed.c[n] for n in self._columns)), sa.select(*(seed.c[n] for n in self._columns))]
+        parts = [self._select(observed), self._select(seed)]
         if self.is_snapshot:
             parts.append(self._ends_in(dates, seed))
-        sequence = sa.union_all(*parts).subquery("sequence")
-        previous = sa.func.lag(sequence.c.hashdiff).over(
-            partition_by=sequence.c[self.hash_key], order_by=sequence.c.business_date
+        return self._insert_changes(sa.union_all(*parts), dates.first, stamp)
+
+    def remove_old(self, dates: DateRange, stamp: Stamp) -> sa.Delete:
+        """Remove the rows of the range that earlier loads inserted."""
+        return sa.delete(self.table).where(
+            in_range(self.table.c.business_date, dates), sa.not_(stamp.put_on(self.table))
         )
-        walked = sa.select(*sequence.c, previous.label("previous")).subquery("walked")
-        changed = sa.or_(walked.c.previous.is_(None), walked.c.previous != walked.c.hashdiff)
-        return self._insert(walked, sa.and_(walked.c.business_date >= dates.first, changed), stamp)
+
+    def undo(self, stamp: Stamp) -> sa.Delete:
+        """Remove what this load inserted so far."""
+        return sa.delete(self.table).where(stamp.put_on(self.table))
 
     @property
     def _columns(self) -> Sequence[str]:
         return (self.hash_key, "business_date", "is_listed", "hashdiff", *self.attributes)
 
+    def _select(self, rows: sa.FromClause) -> sa.Select[Any]:
+        return sa.select(*(rows.c[name] for name in self._columns))
+
+    def _insert_changes(self, sequence: sa.CompoundSelect[Any], first: date, stamp: Stamp) -> sa.Insert:
+        """Insert the rows of `sequence` from date `first` on that differ from the row of their key before them."""
+        rows = sequence.subquery("sequence")
+        previous = sa.func.lag(rows.c.hashdiff).over(partition_by=rows.c[self.hash_key], order_by=rows.c.business_date)
+        walked = sa.select(*rows.c, previous.label("previous")).subquery("walked")
+        differs = sa.or_(walked.c.previous.is_(None), walked.c.previous != walked.c.hashdiff)
+        return self._insert(walked, sa.and_(walked.c.business_date >= first, differs), stamp)
+
     def _insert(self, rows: sa.FromClause, condition: ColumnElement[bool], stamp: Stamp) -> sa.Insert:
         rec_src = sa.literal(self.source.source, sa.String(60)).label("rec_src")
-        return insert_select(self.table, sa.select(*(rows.c[n] for n in self._columns), rec_src).where(condition), stamp)
+        return insert_select(self.table, self._select(rows).add_columns(rec_src).where(condition), stamp)
 
     def _end_row(self, hash_key: ColumnElement[Any], day: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [
@@ -144,63 +223,86 @@ class Satellite:
         end_row = self._end_row(walked.c[self.hash_key], walked.c.next_partition)
         return sa.select(*end_row).where(walked.c.next_partition.is_not(None), gone)
 
-    def _repair(self, dates: DateRange, stamp: Stamp) -> list[sa.Delete | sa.Insert]:
-        """Decide the next observation after the range again for the keys that have rows in it, old or new."""
+    def _touched(self, dates: DateRange, stamp: Stamp) -> sa.Select[Any]:
+        """The keys whose last row in the range is another than before this load, is new or is gone."""
         inside = self.table.alias("inside")
-        touched = sa.select(inside.c[self.hash_key]).where(in_range(inside.c.business_date, dates)).distinct()
-        following = self._next_observations(dates, touched)
+        key, is_new = inside.c[self.hash_key], sa.case((stamp.put_on(inside), 1), else_=0)
+        nth = sa.func.row_number().over(partition_by=[key, is_new], order_by=inside.c.business_date.desc())
+        rows = sa.select(key, inside.c.hashdiff, nth.label("nth")).where(in_range(inside.c.business_date, dates))
+        last = rows.subquery("last_in_range")
+        differs = sa.or_(sa.func.count() == 1, sa.func.min(last.c.hashdiff) != sa.func.max(last.c.hashdiff))
+        return sa.select(last.c[self.hash_key]).where(last.c.nth == 1).group_by(last.c[self.hash_key]).having(differs)
+
+    def _new_state_at_end_of(self, dates: DateRange, stamp: Stamp) -> sa.Subquery:
+        """The state of the touched keys at the end of the range, from the rows of this load."""
         rows = self.table.alias("until_now")
         is_state = sa.and_(
             rows.c.business_date <= dates.last,
-            sa.or_(rows.c.business_date < dates.first, rows.c.run_id == stamp.run_id),
-            sa.or_(rows.c.business_date < dates.first, rows.c.load_ts == stamp.load_ts),
-            rows.c[self.hash_key].in_(touched),
+            sa.or_(rows.c.business_date < dates.first, stamp.put_on(rows)),
+            rows.c[self.hash_key].in_(self._touched(dates, stamp)),
         )
-        state = self._state_at(rows, is_state, "state")
-        compared = (
-            sa.select(*following.c, state.c.hashdiff.label("previous"))
-            .join_from(following, state, state.c[self.hash_key] == following.c[self.hash_key], isouter=True)
-            .subquery("compared")
+        return self._state_at(rows, is_state, "state")
+
+    def _repair_of_all_later(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
+        """Walk on behind the range with the keys that were touched in it, to the last observation of each."""
+        later = self.observations(lambda day: day > dates.last, "later", among=self._touched(dates, stamp))
+        state = self._new_state_at_end_of(dates, stamp)
+        sequence = sa.union_all(self._select(later), self._select(state))
+        superseded = sa.and_(
+            self.table.c.business_date > dates.last,
+            self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
+            sa.not_(stamp.put_on(self.table)),
         )
+        return self._insert_changes(sequence, dates.last + ONE_DAY, stamp), sa.delete(self.table).where(superseded)
+
+    def next_partition(self, day: date) -> sa.Select[Any]:
+        """The first date after `day` for which a file of the source is loaded."""
+        later = self._partitions(lambda column: column > day).subquery("later_days")
+        return sa.select(sa.func.min(later.c.business_date))
+
+    def repair_of_next_partition(self, dates: DateRange, following: date, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
+        """Decide the partition `following` of a snapshot again for the keys that were touched in the range."""
+        compared = self._compared(self._listing(dates, following, stamp), self._new_state_at_end_of(dates, stamp))
+        superseded = sa.and_(
+            self.table.c.business_date == following,
+            self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
+            sa.not_(stamp.put_on(self.table)),
+        )
+        return self._insert(compared, self._differs(compared), stamp), sa.delete(self.table).where(superseded)
+
+    def loaded_after(self, day: date) -> sa.Select[Any]:
+        """A row if the satellite has a loaded partition after `day`."""
+        loads = self.tables["cdp_metadata.partition_load"]
+        loaded = sa.select(loads.c.business_date).where(loads.c.table_key == self.key, loads.c.business_date > day)
+        return loaded.limit(1)
+
+    def unsettled(self, dates: DateRange, following: date, stamp: Stamp) -> sa.Select[Any]:
+        """A row if a touched key is at `following` another than the rows of earlier loads say."""
+        rows = self.table.alias("until_then")
+        is_state = sa.and_(
+            rows.c.business_date <= following,
+            sa.not_(stamp.put_on(rows)),
+            rows.c[self.hash_key].in_(self._touched(dates, stamp)),
+        )
+        compared = self._compared(self._listing(dates, following, stamp), self._state_at(rows, is_state, "state_then"))
+        return sa.select(compared.c[self.hash_key]).where(self._differs(compared)).limit(1)
+
+    def _listing(self, dates: DateRange, following: date, stamp: Stamp) -> sa.Subquery:
+        """What the snapshot of `following` says of the touched keys, also that it does not list them."""
+        listed = self.observations(lambda day: day == following, "listed_next", among=self._touched(dates, stamp))
+        keys = self._touched(dates, stamp).subquery("touched_keys")
+        end_row = self._end_row(keys.c[self.hash_key], sa.literal(following, sa.Date()))
+        is_listed = sa.exists().where(listed.c[self.hash_key] == keys.c[self.hash_key])
+        unlisted = sa.select(*end_row).where(sa.not_(is_listed))
+        return sa.union_all(self._select(listed), unlisted).subquery("listing")
+
+    def _compared(self, listing: sa.Subquery, state: sa.Subquery) -> sa.Subquery:
+        same_key = state.c[self.hash_key] == listing.c[self.hash_key]
+        compared = sa.select(*listing.c, state.c.hashdiff.label("previous"))
+        return compared.join_from(listing, state, same_key, isouter=True).subquery("compared")
+
+    @staticmethod
+    def _differs(compared: sa.Subquery) -> ColumnElement[bool]:
+        """Not what it was; a key that was never there and is not listed has not changed."""
         starts = sa.and_(compared.c.previous.is_(None), compared.c.is_listed == sa.true())
-        changes = sa.and_(compared.c.previous.is_not(None), compared.c.previous != compared.c.hashdiff)
-        superseded = sa.exists().where(
-            following.c[self.hash_key] == self.table.c[self.hash_key],
-            following.c.business_date == self.table.c.business_date,
-        )
-        return [
-            self._insert(compared, sa.or_(starts, changes), stamp),
-            sa.delete(self.table).where(
-                self.table.c.business_date > dates.last, sa.not_(stamp.put_on(self.table)), superseded
-            ),
-        ]
-
-    def _next_observations(self, dates: DateRange, touched: sa.Select[Any]) -> sa.Subquery:
-        """For each touched key the first observation after the range; for a snapshot also that it is not listed."""
-        if not self.is_snapshot:
-            later = self.observations(lambda day: day > dates.last, "later")
-            nth = sa.func.row_number().over(partition_by=later.c[self.hash_key], order_by=later.c.business_date)
-            ranked = sa.select(*later.c, nth.label("nth")).where(later.c[self.hash_key].in_(touched)).subquery("ranked")
-            return sa.select(*(c for c in ranked.c if c.name != "nth")).where(ranked.c.nth == 1).subquery("following")
-        later_days = self._partitions(lambda day: day > dates.last).subquery("later_days")
-        next_day = sa.select(sa.func.min(later_days.c.business_date)).scalar_subquery()
-        listed = self.observations(lambda day: day == next_day, "listed_next")
-        keys = touched.subquery("touched_keys")
-        unlisted = sa.select(*self._end_row(keys.c[self.hash_key], next_day)).where(
-            keys.c[self.hash_key].not_in(sa.select(listed.c[self.hash_key]))
-        )
-        of_touched = sa.select(*(listed.c[n] for n in self._columns)).where(listed.c[self.hash_key].in_(touched))
-        return sa.union_all(of_touched, unlisted).subquery("following")
-
-
-def load_satellite(warehouse: Warehouse, name: str, dates: DateRange, stamp: Stamp) -> None:
-    """Bring satellite `name` up to date for `dates`. Idempotent, one transaction.
-
-    A day loaded on time takes two statements; only where later partitions exist are they looked at.
-    """
-    tables = warehouse.tables
-    satellite = Satellite(tables.catalog, tables, name)
-    with warehouse.transaction() as connection:
-        late = later_partitions_exist(connection, tables, (satellite.source.source,), dates)
-        for statement in satellite.statements(dates, stamp, late=late):
-            connection.execute(statement)
+        return sa.or_(starts, compared.c.previous != compared.c.hashdiff)

@@ -1,15 +1,17 @@
 """Landing files as text in a temporary DuckDB table, one row a record, before anything is judged.
 
 Sound files are read by DuckDB's own readers, many at once. A CSV file that breaks the format somewhere is read again
-record by record, so that every sound record loads and every other one is kept with its line.
+record by record, so that every sound record loads and every other one is kept with its line. DuckDB is lenient in a few
+places (it drops empty fields beyond the last column); a file of which it may have made something else is read so too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from itertools import groupby
+from itertools import groupby, islice
 from typing import Any, Final
 
 import pyarrow as pa
@@ -17,12 +19,24 @@ import sqlalchemy as sa
 
 from cdm_assets.catalog.model import FileFormat, Source
 from cdm_assets.warehouse.engine import Warehouse
-from cdm_assets.warehouse.landing_files import FileFault, LandingFile, RecordFault, may_hold_no_record, records_of
+from cdm_assets.warehouse.landing_files import (
+    FileFault,
+    LandingFile,
+    Record,
+    RecordFault,
+    may_hold_no_record,
+    records_of,
+)
 
 _STAGE: Final = "stage_landing"
 _CSV_OPTIONS: Final = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
-_DEEPEST_FILE_BATCH: Final = 500
-"""Files a statement reads; bounds open files and the cost of finding the one that is broken."""
+_FILES_A_STATEMENT: Final = 500
+"""Bounds open files and the cost of finding the one that is broken."""
+_RECORDS_A_STATEMENT: Final = 50_000
+"""Of a file that is read record by record; bounds memory."""
+_PATH: Final = '"landing path"'
+_NUMBER: Final = '"record number"'
+"""Names with a space: no column of a catalog can be called so."""
 
 
 class Staging:
@@ -50,44 +64,53 @@ class Staging:
     def read(self, files: Iterable[LandingFile]) -> None:
         """Stage `files`. Each statement is its own transaction: a reader that fails would abort a longer one."""
         ordered = sorted(files, key=lambda file: (file.header, file.name))
-        for _, same_header in groupby(ordered, key=lambda file: file.header):
-            group = list(same_header)
-            for start in range(0, len(group), _DEEPEST_FILE_BATCH):
-                self._read_batch(group[start : start + _DEEPEST_FILE_BATCH])
+        with_care = [file for file in ordered if file.csv_bytes is not None and file.csv_bytes.misread_in_bulk]
+        in_bulk = [file for file in ordered if file not in with_care]
+        for _, same_header in groupby(in_bulk, key=lambda file: file.header):
+            while batch := list(islice(same_header, _FILES_A_STATEMENT)):
+                with_care += self._read_batch(batch)
+        misread = self._misread([file for file in in_bulk if file not in with_care])
+        self._remove(misread)
+        for file in (*with_care, *misread):
+            self._read_with_care(file)
         self._check_row_counts(ordered)
 
     def rows_by_file(self) -> dict[str, int]:
         """Records of each file, those at fault included."""
-        query = sa.select(self.table.c.source_file, sa.func.count()).group_by(self.table.c.source_file)
-        with self.connection.begin():
-            counts = {name: int(count) for name, count in self.connection.execute(query)}
+        counts = self._staged_rows()
         for name, faults in self.record_faults.items():
             counts[name] = counts.get(name, 0) + len(faults)
         return counts
 
-    def _read_batch(self, files: Sequence[LandingFile]) -> None:
+    def _staged_rows(self) -> dict[str, int]:
+        query = sa.select(self.table.c.source_file, sa.func.count()).group_by(self.table.c.source_file)
+        with self.connection.begin():
+            return {name: int(count) for name, count in self.connection.execute(query)}
+
+    def _read_batch(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """Stage files of one header; returns the CSV files that break the format. Halves the batch to find them."""
         try:
             self._read_in_bulk(files)
         except sa.exc.DBAPIError as fault:
             if len(files) > 1:
-                for file in files:
-                    self._read_batch([file])
-            elif self.source.files.format is FileFormat.CSV:
-                self._read_with_care(files[0])
-            else:
-                reason = f"not readable as {self.source.files.format}: {str(fault.orig).splitlines()[0]}"
-                self.file_faults[files[0].business_date] = FileFault(files[0].name, "format", reason)
+                middle = len(files) // 2
+                return [*self._read_batch(files[:middle]), *self._read_batch(files[middle:])]
+            if self.source.files.format is FileFormat.CSV:
+                return list(files)
+            reason = f"not readable as {self.source.files.format}: {str(fault.orig).splitlines()[0]}"
+            self.file_faults[files[0].business_date] = FileFault(files[0].name, "format", reason)
+        return []
 
     def _read_in_bulk(self, files: Sequence[LandingFile]) -> None:
         """Stage files of one header. DuckDB keeps the order of records, so they are numbered as they come."""
         identity = pa.table(
             {
-                "path": [str(file.path) for file in files],
+                "landing path": [str(file.path) for file in files],
                 "source_file": [file.name for file in files],
                 "business_date": [file.business_date for file in files],
             }
         )
-        header_names = ", ".join(
+        values = ", ".join(
             f"nullif(cast({_quoted(c.file_name)} as varchar), '') as {_quoted(c.name)}" for c in self.source.columns
         )
         names = ", ".join(_quoted(column.name) for column in self.source.columns)
@@ -96,40 +119,75 @@ class Staging:
         statement = f"""
             insert into {_STAGE}
             with records as (
-                select row_number() over () as n, filename as path, {header_names} from {reader}
+                select row_number() over () as {_NUMBER}, {_PATH}, {values} from {reader}
             ), firsts as (
-                select path, min(n) - 1 as before from records group by path
+                select {_PATH}, min({_NUMBER}) - 1 as "records before" from records group by {_PATH}
             )
-            select business_date, source_file, n - before, {names}
-            from records join firsts using (path) join files_to_stage using (path)
+            select business_date, source_file, {_NUMBER} - "records before", {names}
+            from records join firsts using ({_PATH}) join files_to_stage using ({_PATH})
             """  # noqa: S608
         with self.connection.begin(), self._registered("files_to_stage", identity):
             self.connection.exec_driver_sql(statement, parameters)
 
     def _reader(self, files: Sequence[LandingFile]) -> tuple[str, tuple[Any, ...]]:
-        paths = [str(file.path) for file in files]
+        patterns = [re.sub(r"[\[*?]", r"[\g<0>]", str(file.path)) for file in files]
         if self.source.files.format is FileFormat.PARQUET:
-            return "read_parquet($1, filename = true)", (paths,)
+            return "read_parquet($1, filename = 'landing path')", (patterns,)
         columns = dict.fromkeys(files[0].header, "VARCHAR")
-        return f"read_csv($1, columns = $2, filename = true, {_CSV_OPTIONS})", (paths, columns)
+        return f"read_csv($1, columns = $2, filename = 'landing path', {_CSV_OPTIONS})", (patterns, columns)
+
+    def _misread(self, files: Sequence[LandingFile]) -> list[LandingFile]:
+        """CSV files in which DuckDB saw fewer fields than there are: more commas than its records account for."""
+        quoted = [file.name for file in files if file.csv_bytes is not None and file.csv_bytes.has_quotes]
+        counts, inside = self._staged_rows(), self._commas_in_values(quoted) if quoted else {}
+        misread = []
+        for file in files:
+            if file.csv_bytes is not None and file.business_date not in self.file_faults:
+                between = (counts.get(file.name, 0) + 1) * (len(file.header) - 1)
+                in_header = sum(name.count(",") for name in file.header)
+                if file.csv_bytes.commas != between + in_header + inside.get(file.name, 0):
+                    misread.append(file)
+        return misread
+
+    def _commas_in_values(self, file_names: Sequence[str]) -> dict[str, int]:
+        texts = [self.table.c[column.name] for column in self.source.columns]
+        commas = [sa.func.length(text) - sa.func.length(sa.func.replace(text, ",", "")) for text in texts]
+        total = sum((sa.func.coalesce(sa.func.sum(count), 0) for count in commas), start=sa.literal(0))
+        query = sa.select(self.table.c.source_file, total).where(self.table.c.source_file.in_(file_names))
+        with self.connection.begin():
+            rows = self.connection.execute(query.group_by(self.table.c.source_file))
+            return {name: int(count) for name, count in rows}
+
+    def _remove(self, files: Sequence[LandingFile]) -> None:
+        if files:
+            names = [file.name for file in files]
+            with self.connection.begin():
+                self.connection.execute(sa.delete(self.table).where(self.table.c.source_file.in_(names)))
 
     def _read_with_care(self, file: LandingFile) -> None:
         """Stage the sound records of a CSV file that breaks the format somewhere; remember the others."""
-        sound: dict[str, list[Any]] = {name: [] for name in self.table.c.keys()}  # noqa: SIM118
-        positions = {c.name: file.header.index(c.file_name) for c in self.source.columns}
         faulty = self.record_faults.setdefault(file.name, [])
-        for record in records_of(file):
-            if record.fault is not None:
-                faulty.append(record.fault)
-                continue
-            sound["business_date"].append(file.business_date)
-            sound["source_file"].append(file.name)
-            sound["source_row"].append(record.number)
-            for name, position in positions.items():
-                sound[name].append(record.fields[position])
-        types = {"business_date": pa.date32(), "source_row": pa.int64()}
-        schema = pa.schema([(name, types.get(name, pa.string())) for name in sound])
-        with self.connection.begin(), self._registered("careful_records", pa.table(sound, schema=schema)):
+        try:
+            with self.connection.begin():
+                records = records_of(file)
+                while batch := list(islice(records, _RECORDS_A_STATEMENT)):
+                    faulty += [record.fault for record in batch if record.fault is not None]
+                    self._stage_records(file, [record for record in batch if record.fault is None])
+        except FileFault as fault:
+            self.file_faults[file.business_date] = fault
+        except OSError as fault:
+            self.file_faults[file.business_date] = FileFault(file.name, "unreadable", str(fault))
+
+    def _stage_records(self, file: LandingFile, records: Sequence[Record]) -> None:
+        columns: dict[str, pa.Array] = {
+            "business_date": pa.array([file.business_date] * len(records), pa.date32()),
+            "source_file": pa.array([file.name] * len(records), pa.string()),
+            "source_row": pa.array([record.number for record in records], pa.int64()),
+        }
+        for column in self.source.columns:
+            position = file.header.index(column.file_name)
+            columns[column.name] = pa.array([record.fields[position] for record in records], pa.string())
+        with self._registered("careful_records", pa.table(columns)):
             self.connection.exec_driver_sql(f"insert into {_STAGE} select * from careful_records")  # noqa: S608
 
     def _check_row_counts(self, files: Sequence[LandingFile]) -> None:
@@ -137,11 +195,13 @@ class Staging:
         counts = self.rows_by_file()
         for file in files:
             found = counts.get(file.name, 0)
+            if file.business_date in self.file_faults:
+                continue
             if file.manifest_rows is not None and found != file.manifest_rows:
-                reason = f"the manifest promises {file.manifest_rows} records, the file has {found}"
+                reason = f"expected {file.manifest_rows} records as the manifest says, found {found}"
                 self.file_faults[file.business_date] = FileFault(file.name, "manifest", reason)
             elif found == 0 and not may_hold_no_record(self.source):
-                reason = "the file has a header but no record; set `may_be_empty: true` if that is legal"
+                reason = "expected records, found only a header; set `may_be_empty: true` if that is legal"
                 self.file_faults[file.business_date] = FileFault(file.name, "empty", reason, line=1)
 
     @contextmanager

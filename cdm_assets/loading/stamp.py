@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS
+
+_NEVER: Final = date(9999, 12, 31)
 
 
 def utc_now() -> datetime:
@@ -34,7 +36,7 @@ class Stamp:
             sa.literal(self.run_id, sa.String(64)).label("run_id"),
         )
 
-    def put_on(self, table: sa.Table) -> ColumnElement[bool]:
+    def put_on(self, table: sa.FromClause) -> ColumnElement[bool]:
         """True for the rows of `table` that this load inserted."""
         return sa.and_(table.c.run_id == self.run_id, table.c.load_ts == self.load_ts)
 
@@ -79,3 +81,12 @@ def replace_rows(
     connection.execute(sa.delete(table).where(condition))
     if rows:
         connection.execute(sa.insert(table), [dict(row) for row in rows])
+
+
+def next_or_never(day: ColumnElement[Any], *, partition_by: Any) -> ColumnElement[Any]:
+    """The next `day` of the same group, a date beyond all others for its last.
+
+    Not NULL: an outer join on "NULL or later" cannot be hashed and compares every pair of rows.
+    """
+    following = sa.func.lead(day, sa.literal_column("1"), sa.literal(_NEVER, sa.Date()))
+    return following.over(partition_by=partition_by, order_by=day)

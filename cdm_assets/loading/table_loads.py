@@ -13,11 +13,11 @@ from datetime import date
 from functools import cached_property
 from graphlib import TopologicalSorter
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cdm_assets.catalog.model import Catalog, Mart
+from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.interface import interface_select
 from cdm_assets.loading.landing import load_landing
@@ -33,6 +33,9 @@ from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
 from cdm_assets.warehouse.tables import Tables
+
+NOT_LOADED: Final = "not loaded"
+"""How the message of a check begins whose partition keeps its old content."""
 
 
 class NothingToLoad(Exception):
@@ -80,10 +83,13 @@ class TableLoads:
 
     @cached_property
     def ancestors(self) -> Mapping[str, frozenset[str]]:
-        """Every table that the content of a table goes back to."""
+        """Every table that the content of a table goes back to.
+
+        Not through a hub: it only hands on keys, and whatever has a key (an event, a satellite) brought it along.
+        """
         found: dict[str, frozenset[str]] = {}
         for key in self.in_order:
-            read = self.reads[key]
+            read = frozenset[str]() if key.split(".")[1].startswith("h_") else self.reads[key]
             found[key] = read.union(*(found[k] for k in read)) if read else frozenset()
         return found
 
@@ -111,13 +117,15 @@ class TableLoads:
     def load(self, key: str, dates: DateRange, context: LoadContext) -> LoadReport:
         """Load the partitions `dates` of a table, run its checks, and record both.
 
-        Dates on which a table above has a failed blocking check are left as they are; each of them, and each date whose
-        file was refused, is reported with a failed blocking check. Raises NothingToLoad if no date is left.
+        A date that must not go on is held back where it would mislead: content that breaks a blocking check of the
+        landing zone does not enter the vault, and no date with a failed blocking check above it is published. Tables
+        between load what is there, so that the dates after a bad one stay right. A date held back, or whose file was
+        refused, keeps its old content and is reported as failed. Raises NothingToLoad if no date is left.
         """
         began = time.perf_counter()
         stamp = Stamp(context.run_id)
         warehouse = context.warehouse
-        held_back = {} if key.startswith(f"{Layer.LANDING}.") else self._blocked(warehouse, key, dates)
+        held_back = self._blocked(warehouse, key, dates)
         loadable = [day for day in dates if day not in held_back]
         counts: dict[date, RowCounts] = {day: RowCounts() for day in dates}
         for part in ranges_of(loadable):
@@ -160,9 +168,7 @@ class TableLoads:
             load_keys(warehouse, self._key_table(key), dates, stamp)
         with warehouse.connection() as connection:
             after = rows_by_date(connection, table, dates)
-        counts = {
-            day: RowCounts(inserted=after.get(day, 0), removed=before.get(day, 0)) for day in dates
-        }
+        counts = {day: RowCounts(inserted=after.get(day, 0), removed=before.get(day, 0)) for day in dates}
         return counts, {}
 
     def _key_table(self, key: str) -> KeyTable:
@@ -182,24 +188,33 @@ class TableLoads:
 
         return select
 
+    def _gates(self, key: str) -> frozenset[str]:
+        """The tables whose failed blocking checks hold a date of `key` back.
+
+        A hub is never held back: a key is a key, and other sources' rows would be orphaned without it.
+        """
+        layer, name = key.split(".")
+        if layer == Layer.PUBLISH:
+            return self.ancestors[key]
+        if layer == Layer.VAULT and not name.startswith("h_"):
+            return self.reads[key] & {f"{Layer.LANDING}.{s.table}" for s in self.catalog.sources.values()}
+        return frozenset()
+
     def _blocked(self, warehouse: Warehouse, key: str, dates: DateRange) -> dict[date, str]:
-        """Dates of the range on which a table above `key` has a failed blocking check."""
+        """Dates of the range that are held back, each with the first failed check above `key`.
+
+        A refused file changed nothing in the landing zone, so it holds back what is published, not the vault.
+        """
+        gates = [table for table in self.in_order if table in self._gates(key)]
         result = self.tables["cdp_metadata.check_result"]
-        query = (
-            sa.select(result.c.business_date, result.c.table_key, result.c.check_name, result.c.message)
-            .where(
-                result.c.blocks == sa.true(),
-                result.c.table_key.in_(self.ancestors[key]),
-                in_range(result.c.business_date, dates),
-            )
-            .order_by(result.c.business_date, result.c.table_key)
+        query = sa.select(result.c.business_date, result.c.table_key, result.c.check_name, result.c.message).where(
+            result.c.blocks == sa.true(), result.c.table_key.in_(gates), in_range(result.c.business_date, dates)
         )
-        blocked: dict[date, str] = {}
+        if not key.startswith(f"{Layer.PUBLISH}."):
+            query = query.where(result.c.message.not_like(f"{NOT_LOADED}%"))
         with warehouse.connection() as connection:
-            for day, table, check, message in connection.execute(query):
-                if day not in blocked or self.in_order.index(table) < self.in_order.index(blocked[day].split()[0]):
-                    blocked[day] = f"{table} check {check} failed: {message}"
-        return {day: f"held back: {reason}" for day, reason in blocked.items()}
+            failed = sorted(connection.execute(query), key=lambda row: gates.index(row[1]), reverse=True)
+        return {day: f"held back: {table} check {check} failed: {message}" for day, table, check, message in failed}
 
     def _check(
         self, warehouse: Warehouse, key: str, dates: DateRange, held_back: Mapping[date, str]
@@ -209,13 +224,13 @@ class TableLoads:
             findings, rows = checks.run(connection, dates)
         first = checks.names[0]
         return [
-            replace(f, passed=False, blocks=True, findings={"not loaded": held_back[f.business_date]})
+            replace(f, passed=False, blocks=True, findings={NOT_LOADED: held_back[f.business_date]})
             if f.business_date in held_back and f.check == first
             else f
             for f in findings
         ], rows
 
-    def _record(
+    def _record(  # noqa: PLR0913 - what one load is, each by name
         self,
         warehouse: Warehouse,
         key: str,
@@ -272,7 +287,7 @@ class TableLoads:
         first = self.checks[key].names[0]
         with warehouse.transaction() as connection:
             for day, reason in held_back.items():
-                finding = CheckFinding(first, day, passed=False, blocks=True, findings={"not loaded": reason})
+                finding = CheckFinding(first, day, passed=False, blocks=True, findings={NOT_LOADED: reason})
                 self._record_findings(connection, key, [finding], DateRange(day, day), stamp)
 
 

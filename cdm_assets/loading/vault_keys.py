@@ -5,28 +5,39 @@ link) row a thing that happened, with its columns as first received; the same ev
 
 Reloading [a, b] recomputes the first date for the keys first seen in the range and for those that appear in it now.
 What was first seen before a stays; what appears in the range leaves its later place; what the range lost moves to the
-next date any source sends it, or leaves.
+next date any source sends it, or leaves. Where later partitions exist, new rows are inserted before old ones are
+removed: both are there to tell what was lost, and the range is hashed once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Catalog, Source
-from cdm_assets.catalog.types import TypeKind
+from cdm_assets.catalog.types import ColumnType, TypeKind
 from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.functions import canonical_text, date_of, hashed
-from cdm_assets.warehouse.tables import Tables
+from cdm_assets.warehouse.tables import Tables, sql_type
 
 DateFilter = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 """A condition on a business date."""
+
+
+class Observations(Protocol):
+    """The select that gives what sources send of a hub, link or event."""
+
+    def __call__(self, tables: Tables, wanted: DateFilter, among: sa.FromClause | None = None) -> sa.Select[Any]:
+        """One row a key: the first date that is `wanted`, columns named as the table's.
+
+        `among` (rows of the table) restricts it to their keys.
+        """
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,7 @@ class KeyTable:
     table: str
     hash_key: str
     sources: tuple[str, ...]
-    observations: Callable[[Tables, DateFilter], sa.Select[Any]]
-    """One row a key: the first date that meets the filter, columns named as the table's."""
+    observations: Observations
 
 
 def key_text(column: ColumnElement[Any], kind: TypeKind) -> ColumnElement[Any]:
@@ -53,7 +63,12 @@ def hub_hash(catalog: Catalog, source: Source, hub: str, table: sa.FromClause) -
 
 def parent_hash(catalog: Catalog, source: Source, parent: str, table: sa.FromClause) -> ColumnElement[Any]:
     """The hash key of a hub, link or event computed from a source's columns in `table`."""
-    return hashed(_key_texts(source, catalog.parent_columns(source, parent), table), catalog.vault.hash)
+    return hashed(parent_texts(catalog, source, parent, table), catalog.vault.hash)
+
+
+def parent_texts(catalog: Catalog, source: Source, parent: str, table: sa.FromClause) -> list[ColumnElement[Any]]:
+    """The texts that `parent_hash` hashes; equal for equal keys, and cheaper to compare within one source."""
+    return _key_texts(source, catalog.parent_columns(source, parent), table)
 
 
 def _key_texts(source: Source, columns: Sequence[str], table: sa.FromClause) -> list[ColumnElement[Any]]:
@@ -62,19 +77,33 @@ def _key_texts(source: Source, columns: Sequence[str], table: sa.FromClause) -> 
 
 def hub_table(catalog: Catalog, hub: str) -> KeyTable:
     """How hub `hub` is filled."""
-    names = [column.name for column in catalog.vault.hubs[hub].key]
+    parts = catalog.vault.hubs[hub].key
+    names = [column.name for column in parts]
     sources = catalog.sources_of_hub(hub)
 
-    def observations(tables: Tables, wanted: DateFilter) -> sa.Select[Any]:
+    def observations(tables: Tables, wanted: DateFilter, among: sa.FromClause | None = None) -> sa.Select[Any]:
         def keys(source: Source, table: sa.Table) -> list[ColumnElement[Any]]:
             texts = _key_texts(source, source.feeds.hubs[hub], table)
             return [text.label(name) for name, text in zip(names, texts, strict=True)]
 
-        first = _first_dates(tables, sources, keys, wanted)
+        def is_among(source: Source, table: sa.Table) -> ColumnElement[bool]:
+            """Compared as texts: other rows need no hash."""
+            assert among is not None  # noqa: S101 - only called where it is given
+            texts = _key_texts(source, source.feeds.hubs[hub], table)
+            same = [key_text(among.c[c.name], c.type.kind) == text for c, text in zip(parts, texts, strict=True)]
+            return sa.exists(sa.select(sa.literal_column("1")).select_from(among).where(*same).correlate_except(among))
+
+        first = _first_dates(tables, sources, keys, wanted, is_among if among is not None else None)
         hash_key = hashed([first.c[name] for name in names], catalog.vault.hash)
-        return sa.select(hash_key.label(f"{hub}_hk"), *(first.c[n] for n in (*names, "business_date", "rec_src")))
+        values = [_typed(first.c[c.name], c.type).label(c.name) for c in parts]
+        return sa.select(hash_key.label(f"{hub}_hk"), *values, first.c.business_date, first.c.rec_src)
 
     return KeyTable(f"rdv.h_{hub}", f"{hub}_hk", tuple(s.source for s in sources), observations)
+
+
+def _typed(text: ColumnElement[Any], column_type: ColumnType) -> ColumnElement[Any]:
+    """A canonical text as the value it stands for."""
+    return text if column_type.kind is TypeKind.STRING else sa.cast(text, sql_type(column_type))
 
 
 def link_table(catalog: Catalog, link: str) -> KeyTable:
@@ -83,7 +112,7 @@ def link_table(catalog: Catalog, link: str) -> KeyTable:
     sources = catalog.sources_of_link(link)
     parts = [(hub, position) for hub in hubs for position in range(len(catalog.vault.hubs[hub].key))]
 
-    def observations(tables: Tables, wanted: DateFilter) -> sa.Select[Any]:
+    def observations(tables: Tables, wanted: DateFilter, among: sa.FromClause | None = None) -> sa.Select[Any]:
         def keys(source: Source, table: sa.Table) -> list[ColumnElement[Any]]:
             return [
                 _key_texts(source, source.feeds.hubs[hub], table)[position].label(f"{hub}_{position}")
@@ -92,11 +121,12 @@ def link_table(catalog: Catalog, link: str) -> KeyTable:
 
         first = _first_dates(tables, sources, keys, wanted)
         contract = catalog.vault.hash
-        all_texts = [first.c[f"{hub}_{position}"] for hub, position in parts]
+        hash_key = hashed([first.c[f"{hub}_{position}"] for hub, position in parts], contract)
         hub_keys = [
             hashed([first.c[f"{h}_{p}"] for h, p in parts if h == hub], contract).label(f"{hub}_hk") for hub in hubs
         ]
-        return sa.select(hashed(all_texts, contract).label(f"{link}_hk"), *hub_keys, first.c.business_date, first.c.rec_src)
+        sent = sa.select(hash_key.label(f"{link}_hk"), *hub_keys, first.c.business_date, first.c.rec_src)
+        return sent if among is None else sent.where(hash_key.in_(sa.select(among.c[f"{link}_hk"])))
 
     return KeyTable(f"rdv.l_{link}", f"{link}_hk", tuple(s.source for s in sources), observations)
 
@@ -107,17 +137,19 @@ def event_table(catalog: Catalog, event: str) -> KeyTable:
     hubs = catalog.vault.events[event].hubs
     attributes = catalog.event_attributes(event)
 
-    def observations(tables: Tables, wanted: DateFilter) -> sa.Select[Any]:
+    def observations(tables: Tables, wanted: DateFilter, among: sa.FromClause | None = None) -> sa.Select[Any]:
         landing = tables[f"ldz.{source.table}"]
         texts = _key_texts(source, source.key, landing)
         nth = sa.func.row_number().over(partition_by=texts, order_by=[landing.c.business_date, landing.c.source_row])
-        rows = sa.select(*landing.c, nth.label("nth")).where(wanted(landing.c.business_date)).subquery("sent")
-        when = landing.c.business_date
-        if source.event_time is not None:
+        sent = sa.select(*landing.c, nth.label("nth")).where(wanted(landing.c.business_date))
+        if among is not None:
+            sent = sent.where(parent_hash(catalog, source, event, landing).in_(sa.select(among.c[f"{event}_hk"])))
+        rows = sent.subquery("sent")
+        if source.event_time is None:
+            when: ColumnElement[Any] = rows.c.business_date
+        else:
             is_date = source.columns_by_name[source.event_time].type.kind is TypeKind.DATE
             when = rows.c[source.event_time] if is_date else date_of(rows.c[source.event_time])
-        else:
-            when = rows.c.business_date
         return sa.select(
             parent_hash(catalog, source, event, rows).label(f"{event}_hk"),
             *(hub_hash(catalog, source, hub, rows).label(f"{hub}_hk") for hub in hubs),
@@ -135,6 +167,7 @@ def _first_dates(
     sources: Sequence[Source],
     keys: Callable[[Source, sa.Table], list[ColumnElement[Any]]],
     wanted: DateFilter,
+    is_among: Callable[[Source, sa.Table], ColumnElement[bool]] | None = None,
 ) -> sa.Subquery:
     """Each key with its first date and source (the first by name where several sent it on that date).
 
@@ -146,7 +179,8 @@ def _first_dates(
         columns = keys(source, landing)
         first = sa.func.min(landing.c.business_date).label("business_date")
         grouped = sa.select(*columns, first, sa.literal(source.source, sa.String(60)).label("rec_src"))
-        per_source.append(grouped.where(wanted(landing.c.business_date)).group_by(*(c.element for c in columns)))
+        grouped = grouped.where(wanted(landing.c.business_date)).group_by(*(c.element for c in columns))
+        per_source.append(grouped if is_among is None else grouped.where(is_among(source, landing)))
     if len(per_source) == 1:
         return per_source[0].subquery("first_dates")
     sent = sa.union_all(*per_source).subquery("sent")
@@ -161,57 +195,67 @@ def _first_dates(
 def load_keys(warehouse: Warehouse, key_table: KeyTable, dates: DateRange, stamp: Stamp) -> None:
     """Bring a hub, link or event up to date for `dates`. Idempotent, one transaction.
 
-    A day loaded on time takes two statements; only where later partitions exist are their keys looked at.
+    A day loaded on time takes two statements. Only where later partitions exist is it asked which keys the range lost,
+    and only where it lost some are later landing rows read.
     """
+    tables = warehouse.tables
     with warehouse.transaction() as connection:
-        for statement in key_statements(connection, warehouse.tables, key_table, dates, stamp):
-            connection.execute(statement)
-
-
-def key_statements(
-    connection: sa.Connection, tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp
-) -> Sequence[sa.Delete | sa.Insert]:
-    """The statements of `load_keys`, in order."""
-    if not later_partitions_exist(connection, tables, key_table.sources, dates):
-        return on_time_statements(tables, key_table, dates, stamp)
-    return late_statements(tables, key_table, dates, stamp)
+        if not later_partitions_exist(connection, tables, key_table.sources, dates):
+            for statement in on_time_statements(tables, key_table, dates, stamp):
+                connection.execute(statement)
+            return
+        late = LateKeys(tables, key_table, dates, stamp)
+        connection.execute(late.insert_range)
+        connection.execute(late.remove_later)
+        if connection.execute(late.any_lost).first() is not None:
+            connection.execute(late.move_lost)
+        connection.execute(late.remove_old)
 
 
 def on_time_statements(
     tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp
-) -> list[sa.Delete | sa.Insert]:
+) -> tuple[sa.Delete, sa.Insert]:
     """Replace the range: remove it, insert the keys it sends that were not known before."""
-    table = tables[key_table.table]
+    return delete_range(tables[key_table.table], dates), _new_keys(tables, key_table, dates, stamp)
+
+
+def _new_keys(tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp) -> sa.Insert:
+    table, hash_key = tables[key_table.table], key_table.hash_key
     sent = key_table.observations(tables, lambda day: in_range(day, dates)).subquery("observed")
     known = table.alias("known")
-    known_before = sa.exists().where(known.c[key_table.hash_key] == sent.c[key_table.hash_key], known.c.business_date < dates.first)
-    return [
-        delete_range(table, dates),
-        insert_select(table, sa.select(*sent.c).where(sa.not_(known_before)), stamp),
-    ]
+    known_before = sa.exists().where(known.c[hash_key] == sent.c[hash_key], known.c.business_date < dates.first)
+    return insert_select(table, sa.select(*sent.c).where(sa.not_(known_before)), stamp)
 
 
-def late_statements(
-    tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp
-) -> list[sa.Delete | sa.Insert]:
-    """`on_time_statements`, and before them the repair of later dates."""
-    table, hash_key = tables[key_table.table], key_table.hash_key
-    in_dates = key_table.observations(tables, lambda day: in_range(day, dates)).subquery("observed")
-    sent = sa.select(in_dates.c[hash_key])
-    now_earlier = sa.delete(table).where(table.c.business_date > dates.last, table.c[hash_key].in_(sent))
-    old = table.alias("old")
-    lost = sa.select(old.c[hash_key]).where(in_range(old.c.business_date, dates), old.c[hash_key].not_in(sent))
-    later = key_table.observations(tables, lambda day: day > dates.last).subquery("later")
-    moved = insert_select(table, sa.select(*later.c).where(later.c[hash_key].in_(lost)), stamp)
-    return [now_earlier, moved, *on_time_statements(tables, key_table, dates, stamp)]
+class LateKeys:
+    """The statements of a load with later partitions, to be run in the order in which they stand here."""
+
+    def __init__(self, tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp) -> None:
+        table, hash_key = tables[key_table.table], key_table.hash_key
+        old, new = table.alias("old"), table.alias("new")
+        inserted = sa.select(new.c[hash_key]).where(in_range(new.c.business_date, dates), stamp.put_on(new))
+        lost = sa.select(*old.c).where(
+            in_range(old.c.business_date, dates), sa.not_(stamp.put_on(old)), old.c[hash_key].not_in(inserted)
+        )
+        later = key_table.observations(tables, lambda day: day > dates.last, lost.subquery("lost"))
+
+        self.insert_range = _new_keys(tables, key_table, dates, stamp)
+        self.remove_later = sa.delete(table).where(table.c.business_date > dates.last, table.c[hash_key].in_(inserted))
+        self.any_lost = lost.with_only_columns(old.c[hash_key]).limit(1)
+        self.move_lost = insert_select(table, later, stamp)
+        self.remove_old = sa.delete(table).where(in_range(table.c.business_date, dates), sa.not_(stamp.put_on(table)))
+
+    def __iter__(self) -> Iterator[sa.Executable]:
+        return iter((self.insert_range, self.remove_later, self.any_lost, self.move_lost, self.remove_old))
 
 
-def later_partitions_exist(
-    connection: sa.Connection, tables: Tables, sources: Sequence[str], dates: DateRange
-) -> bool:
-    """Whether any of `sources` has a landing partition after `dates`."""
+def later_partitions_exist(connection: sa.Connection, tables: Tables, sources: Sequence[str], dates: DateRange) -> bool:
+    """Whether any of `sources` has a date after `dates` that was loaded, be it without a file.
+
+    A date whose file was withdrawn counts: until it is reloaded here, its keys are still in the table.
+    """
     register = tables["cdp_metadata.landing_file"]
-    query = sa.select(sa.literal(1)).where(
-        register.c.source.in_(sources), register.c.state == "loaded", register.c.business_date > dates.last
+    query: sa.Select[Any] = sa.select(sa.literal_column("1")).where(
+        register.c.source.in_(sources), register.c.state != "rejected", register.c.business_date > dates.last
     )
     return connection.execute(query.limit(1)).first() is not None

@@ -45,14 +45,14 @@ def layer_statuses(warehouse: Warehouse, dates: DateRange) -> list[LayerStatus]:
     tables = warehouse.tables
     loads, results = tables["cdp_metadata.partition_load"], tables["cdp_metadata.check_result"]
     log = tables["cdp_metadata.load_log"]
-    held = sa.select(
-        loads.c.table_key, sa.func.count(), sa.func.sum(loads.c.rows_in_partition)
-    ).where(in_range(loads.c.business_date, dates))
+    held = sa.select(loads.c.table_key, sa.func.count(), sa.func.sum(loads.c.rows_in_partition)).where(
+        in_range(loads.c.business_date, dates)
+    )
     passed = sa.case((results.c.passed == sa.true(), 1), else_=0)
     failed = sa.case((results.c.blocks == sa.true(), 1), else_=0)
-    checked = sa.select(
-        results.c.table_key, sa.func.sum(passed), sa.func.sum(failed), sa.func.count()
-    ).where(in_range(results.c.business_date, dates))
+    checked = sa.select(results.c.table_key, sa.func.sum(passed), sa.func.sum(failed), sa.func.count()).where(
+        in_range(results.c.business_date, dates)
+    )
     spent = sa.select(log.c.table_key, sa.func.sum(log.c.seconds)).where(
         log.c.first_date <= dates.last, log.c.last_date >= dates.first
     )
@@ -98,4 +98,5 @@ def failed_checks(warehouse: Warehouse, dates: DateRange, *, blocking: bool) -> 
         .order_by(results.c.business_date, results.c.table_key)
     )
     with warehouse.connection() as connection:
-        return [FailedCheck(*row[:4], message=row[4] or "") for row in connection.execute(query)]
+        rows = connection.execute(query).tuples().all()
+    return [FailedCheck(table, check, day, blocks, message or "") for table, check, day, blocks, message in rows]

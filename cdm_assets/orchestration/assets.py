@@ -86,9 +86,7 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
         metadata=_metadata(loads, key),
         code_version=_code_version(loads, key),
     )
-    def load(
-        context: AssetExecutionContext, warehouse: ResourceParam[LoadContext]
-    ) -> Iterator[Any]:
+    def load(context: AssetExecutionContext, warehouse: ResourceParam[LoadContext]) -> Iterator[Any]:
         days = [date.fromisoformat(partition) for partition in context.partition_keys]
         try:
             report = loads.load(key, DateRange(days[0], days[-1]), warehouse)
@@ -122,7 +120,7 @@ def _metadata(loads: TableLoads, key: str) -> dict[str, Any]:
     }
     select = loads.select(key, SOME_DATES)
     if select is not None:
-        metadata["dagster/column_lineage"] = _column_lineage(tables, column_lineage(select, tables))
+        metadata["dagster/column_lineage"] = _column_lineage(tables, column_lineage(select, table))
     else:
         metadata["landing_path"] = loads.catalog.sources[key.split("_", 1)[1]].files.path
     return metadata

@@ -36,7 +36,6 @@ def build_definitions(settings: Settings) -> Definitions:
     daily = define_asset_job(
         DAILY_JOB,
         selection=AssetSelection.all(),
-        partitions_def=partitions,
         description="Every table of every layer for one business date, or for a range of them in one run.",
     )
     schedule = build_schedule_from_partitioned_job(

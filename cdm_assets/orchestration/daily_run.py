@@ -55,7 +55,8 @@ def run_dates(
     run_ids, problems = [], []
     with DagsterInstance.get() as instance:
         for number, planned in enumerate(runs, start=1):
-            say(f"Run {number} of {len(runs)}: {len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)")
+            size = f"{len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)"
+            say(f"Run {number} of {len(runs)}: {size}")
             outcome = run_range(
                 instance=instance,
                 job_name=DAILY_JOB,
@@ -79,7 +80,8 @@ def _selected(loads: TableLoads, selection: Sequence[str]) -> tuple[str, ...]:
     if unknown:
         layers = sorted({key.split(".")[0] for key in loads.in_order})
         raise UnknownSelection(
-            f"--select {', '.join(unknown)}: no such table; name a table as schema.table or a layer ({', '.join(layers)})"
+            f"--select {', '.join(unknown)}: no such table; "
+            f"name a table as schema.table or a layer ({', '.join(layers)})"
         )
     return tuple(k for k in loads.in_order if not selection or k in selection or k.split(".")[0] in selection)
 

@@ -28,6 +28,6 @@ def warehouse_resource(settings: Settings, loads: TableLoads) -> ResourceDefinit
             settings.database_path, loads.tables, options=options, wait_seconds=LOCK_WAIT_SECONDS
         ) as opened:
             create_missing(opened)
-            yield LoadContext(opened, settings.landing_root, token_key, context.run_id or "no-run")
+            yield LoadContext(opened, settings.landing_root, token_key, context.run.run_id if context.run else "no-run")
 
     return warehouse

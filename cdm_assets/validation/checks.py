@@ -133,22 +133,41 @@ def _plain(value: Any) -> str | int:
 
 
 def table_counts(
-    table: sa.Table, *, key: Sequence[str], required: Sequence[str], measures: Mapping[str, ColumnElement[Any]]
+    table: sa.Table,
+    *,
+    key: Sequence[str],
+    required: Sequence[str],
+    measures: Mapping[str, ColumnElement[Any]],
+    count_repeats: bool = True,
 ) -> PerDate:
-    """Counts on the table itself in one pass: rows, repeated keys, keys that are NULL, missing values, `measures`."""
+    """Counts on the table itself in one pass: rows, keys that are NULL, missing values, `measures`, repeated keys.
 
-    def select(dates: DateRange) -> sa.Select[Any]:
-        sums = {f"null_{name}": sa.case((table.c[name].is_(None), 1), else_=0) for name in required}
-        sums["null_key"] = sa.case((sa.or_(*(table.c[name].is_(None) for name in key)), 1), else_=0)
-        sums |= measures
+    Without `count_repeats` the rows are not grouped by key, which is most of the work on a large table.
+    """
+    in_dates = table.c.business_date
+    sums: dict[str, ColumnElement[Any]] = {
+        f"null_{name}": sa.case((table.c[name].is_(None), 1), else_=0) for name in required
+    }
+    sums["null_key"] = sa.case((sa.or_(*(table.c[name].is_(None) for name in key)), 1), else_=0)
+    sums |= measures
+
+    def by_date(dates: DateRange) -> sa.Select[Any]:
+        columns = [sa.func.sum(value).label(label) for label, value in sums.items()]
+        return (
+            sa.select(in_dates, sa.func.count().label("rows_in_partition"), *columns)
+            .where(in_dates.between(dates.first, dates.last))
+            .group_by(in_dates)
+        )
+
+    def by_key(dates: DateRange) -> sa.Select[Any]:
         groups = (
             sa.select(
-                table.c.business_date,
+                in_dates,
                 sa.func.count().label("n"),
                 *(sa.func.sum(value).label(label) for label, value in sums.items()),
             )
-            .where(table.c.business_date.between(dates.first, dates.last))
-            .group_by(table.c.business_date, *(table.c[name] for name in key))
+            .where(in_dates.between(dates.first, dates.last))
+            .group_by(in_dates, *(table.c[name] for name in key))
             .subquery("by_key")
         )
         return sa.select(
@@ -158,11 +177,30 @@ def table_counts(
             *(sa.func.sum(groups.c[label]).label(label) for label in sums),
         ).group_by(groups.c.business_date)
 
+    return by_key if count_repeats else by_date
+
+
+def repeats(label: str, table: sa.Table, columns: Sequence[str]) -> PerDate:
+    """Rows of a date beyond the first with the same values in `columns`, by date. No NULL is the same as another."""
+
+    def select(dates: DateRange) -> sa.Select[Any]:
+        groups = (
+            sa.select(table.c.business_date, sa.func.count().label("n"))
+            .where(
+                table.c.business_date.between(dates.first, dates.last),
+                *(table.c[name].is_not(None) for name in columns),
+            )
+            .group_by(table.c.business_date, *(table.c[name] for name in columns))
+            .subquery("groups")
+        )
+        repeated = (sa.func.sum(groups.c.n) - sa.func.count()).label(label)
+        return sa.select(groups.c.business_date, repeated).group_by(groups.c.business_date)
+
     return select
 
 
 def difference(label: str, left: PerDate, right: PerDate, calendar: sa.Table) -> PerDate:
-    """left - right by date, where each gives `business_date` and `value`; missing dates count as zero."""
+    """Left minus right by date, where each gives `business_date` and `value`; missing dates count as zero."""
 
     def select(dates: DateRange) -> sa.Select[Any]:
         one, other = left(dates).subquery("one"), right(dates).subquery("other")

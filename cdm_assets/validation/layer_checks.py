@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -10,12 +10,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.consistency import catalog_hub_between
 from cdm_assets.catalog.model import EntityKind, InterfaceEntity, Mart, Source, Total
-from cdm_assets.catalog.rules import Referential
+from cdm_assets.catalog.rules import Referential, Unique
 from cdm_assets.catalog.types import Delivery, Layer, OnFailure
-from cdm_assets.validation.checks import Condition, Examples, PerDate, TableChecks, difference, table_counts
+from cdm_assets.validation.checks import Condition, Examples, PerDate, TableChecks, difference, repeats, table_counts
 from cdm_assets.validation.rules import expectation, row_rules, violates
 from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.functions import concat
+from cdm_assets.warehouse.functions import canonical_text, concat, fixed_text
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
 from cdm_assets.warehouse.tables import Tables
 
@@ -44,24 +44,29 @@ class ChecksOf:
             case Layer.INTERFACE:
                 return self._interface(key, self._catalog.interface[name])
             case Layer.PUBLISH:
-                return self._copy(key, f"{Layer.CUSTOMER_360}.{name}")
+                return self._copy(key, f"{self._catalog.marts[name].layer}.{name}")
             case _:
                 return self._mart(key, self._catalog.marts[name])
 
     def reads(self, key: str) -> frozenset[str]:
         """Tables that the checks of `key` look at besides the table itself."""
-        checks, found = self[key], set()
+        checks = self[key]
+        found: set[str] = set()
         for select in (checks.query(SOME_DATES), *(e.select(SOME_DATES) for e in checks.examples)):
             found |= tables_read(select)
         return frozenset(k for k in found if k != key and k in self._tables.partitioned)
 
-    def _own(self, key: str, measures: dict[str, ColumnElement[Any]] | None = None) -> tuple[PerDate, list[Condition]]:
-        """Counts and conditions that every table has: its key and its required columns."""
+    def _own(
+        self, key: str, measures: dict[str, ColumnElement[Any]] | None = None, *, key_is_unique: bool = True
+    ) -> tuple[PerDate, list[Condition]]:
+        """Counts and conditions that every table has: its key, unique on a date or not, and its required columns."""
         table, meta = self._tables[key], self._tables.meta(key)
         required = [name for name in meta.required if name not in meta.key]
-        counts = table_counts(table, key=meta.key, required=required, measures=measures or {})
+        counts = table_counts(
+            table, key=meta.key, required=required, measures=measures or {}, count_repeats=key_is_unique
+        )
         missing = [Condition("required", f"null_{name}", f"rows without {name}") for name in required]
-        return counts, [_KEY_IS_NULL, _KEY_REPEATS, *missing]
+        return counts, [_KEY_IS_NULL, *([_KEY_REPEATS] if key_is_unique else []), *missing]
 
     def _landing(self, key: str, source: Source) -> TableChecks:
         table = self._tables[key]
@@ -73,12 +78,16 @@ class ChecksOf:
                 measures[label] = sa.case((violates(rule, source, lambda name: table.c[name]), 1), else_=0)
                 text = f"rows that break {rule.label} (expected {expectation(rule)})"
                 conditions.append(Condition("rules", label, text, blocks=on_failure is OnFailure.BLOCK))
-        own, own_conditions = self._own(key, measures)
-        if source.delivery is not Delivery.SNAPSHOT:
-            own_conditions.remove(_KEY_REPEATS)
+        own, own_conditions = self._own(key, measures, key_is_unique=source.delivery is Delivery.SNAPSHOT)
         reconciled = Condition("row_count", "unreconciled", "records read - rejected - loaded")
-        counts = (own, self._unreconciled(key, source))
-        return TableChecks(self._calendar, (*own_conditions, reconciled, *conditions), counts)
+        counts = [own, self._unreconciled(key, source)]
+        for rule in source.rules:
+            if isinstance(rule, Unique) and rule.on_failure is not OnFailure.REJECT:
+                label = f"rule_{len(conditions)}"
+                text = f"rows that break {rule.label} (expected {expectation(rule)})"
+                conditions.append(Condition("rules", label, text, blocks=rule.on_failure is OnFailure.BLOCK))
+                counts.append(repeats(label, table, rule.columns))
+        return TableChecks(self._calendar, (*own_conditions, reconciled, *conditions), tuple(counts))
 
     def _unreconciled(self, key: str, source: Source) -> PerDate:
         register, rejected = self._tables["cdp_metadata.landing_file"], self._tables["cdp_metadata.rejected_record"]
@@ -114,49 +123,78 @@ class ChecksOf:
     def _key_table(self, key: str) -> TableChecks:
         """A hub, link or event: one row a key in the whole table, all that was sent is there, its hubs exist."""
         table, name = self._tables[key], key.split(".")[1][2:]
-        own, conditions = self._own(key)
-        conditions.remove(_KEY_REPEATS)
-        conditions.append(Condition("keys", "repeated_anywhere", "keys that stand in the table more than once"))
+        own, conditions = self._own(key, key_is_unique=False)
+        conditions.append(Condition("keys", "repeated_anywhere", "rows whose key stands in the table more than once"))
         conditions.append(Condition("row_count", "missing_keys", "keys that sources sent and the table lacks"))
-        counts = [own, self._repeated_anywhere(table, f"{name}_hk"), self._missing_keys(key, f"{name}_hk")]
+        conditions.append(Condition("row_count", "surplus_keys", "rows whose key no source sent on their date"))
+        counts = [own, self._repeated_anywhere(table, f"{name}_hk"), self._against_sent(key, f"{name}_hk")]
         examples: list[Examples] = []
         if key.split(".")[1].startswith("l_"):
-            link = self._catalog.vault.links.get(name) or self._catalog.vault.events[name]
+            vault = self._catalog.vault
+            link = vault.links.get(name) or vault.events[name]
             for hub in link.hubs:
                 conditions.append(Condition("links", f"orphan_{hub}", f"rows whose {hub} is not in h_{hub}"))
                 counts.append(self._orphans(table, hub))
-            examples = self._undescribed(key, name)
+            sources = self._catalog.sources_of_link(name)
+            if name in vault.events:
+                sources = [self._catalog.source_of_event(name)]
+            examples = self._undescribed(key, sources)
         return TableChecks(self._calendar, tuple(conditions), tuple(counts), tuple(examples))
 
     @staticmethod
     def _repeated_anywhere(table: sa.Table, hash_key: str) -> PerDate:
+        """Rows of a date whose key other rows have too, on whatever date."""
+
         def select(dates: DateRange) -> sa.Select[Any]:
-            here = table.alias("here")
-            in_dates = sa.select(here.c[hash_key]).where(here.c.business_date.between(dates.first, dates.last))
+            here, there = table.alias("here"), table.alias("there")
+            in_dates = here.c.business_date.between(dates.first, dates.last)
             repeated = (
-                sa.select(sa.func.min(table.c.business_date).label("first_date"))
-                .where(table.c[hash_key].in_(in_dates))
-                .group_by(table.c[hash_key])
+                sa.select(there.c[hash_key])
+                .where(there.c[hash_key].in_(sa.select(here.c[hash_key]).where(in_dates)))
+                .group_by(there.c[hash_key])
                 .having(sa.func.count() > 1)
                 .subquery("repeated")
             )
-            day = sa.case((repeated.c.first_date < dates.first, dates.first), else_=repeated.c.first_date)
-            return sa.select(day.label("business_date"), sa.func.count().label("repeated_anywhere")).group_by(day)
+            return (
+                sa.select(table.c.business_date, sa.func.count().label("repeated_anywhere"))
+                .select_from(table.join(repeated, repeated.c[hash_key] == table.c[hash_key]))
+                .where(table.c.business_date.between(dates.first, dates.last))
+                .group_by(table.c.business_date)
+            )
 
         return select
 
-    def _missing_keys(self, key: str, hash_key: str) -> PerDate:
+    def _against_sent(self, key: str, hash_key: str) -> PerDate:
+        """Keys sent on a date that are not there by then, and rows of a date whose key was not first sent on it."""
         table, sent_keys = self._tables[key], self._sent_keys(key)
+
+        rows_of, calendar = self._rows(key), self._calendar
 
         def select(dates: DateRange) -> sa.Select[Any]:
             sent = sent_keys(dates).subquery("sent_keys")
-            is_there = sa.exists().where(
-                table.c[hash_key] == sent.c[hash_key], table.c.business_date <= sent.c.business_date
-            )
-            return (
-                sa.select(sent.c.business_date, sa.func.count().label("missing_keys"))
-                .where(sa.not_(is_there))
+            same_key = sa.and_(table.c[hash_key] == sent.c[hash_key], table.c.business_date <= dates.last)
+            is_missing = sa.or_(table.c[hash_key].is_(None), table.c.business_date > sent.c.business_date)
+            is_here = table.c.business_date == sent.c.business_date
+            found = (
+                sa.select(
+                    sent.c.business_date,
+                    sa.func.sum(sa.case((is_missing, 1), else_=0)).label("missing_keys"),
+                    sa.func.sum(sa.case((is_here, 1), else_=0)).label("keys_here"),
+                )
+                .select_from(sent.outerjoin(table, same_key))
                 .group_by(sent.c.business_date)
+                .subquery("found")
+            )
+            rows = rows_of(dates).subquery("rows_here")
+            surplus = sa.func.coalesce(rows.c.value, 0) - sa.func.coalesce(found.c.keys_here, 0)
+            return (
+                sa.select(calendar.c.business_date, found.c.missing_keys, surplus.label("surplus_keys"))
+                .select_from(
+                    calendar.outerjoin(found, found.c.business_date == calendar.c.business_date).outerjoin(
+                        rows, rows.c.business_date == calendar.c.business_date
+                    )
+                )
+                .where(calendar.c.business_date.between(dates.first, dates.last))
             )
 
         return select
@@ -175,30 +213,27 @@ class ChecksOf:
 
         return select
 
-    def _undescribed(self, key: str, name: str) -> list[Examples]:
-        """The referential rules of the sources that fill a link or event, each with the keys that break it."""
-        if name in self._catalog.vault.events:
-            sources = [self._catalog.source_of_event(name)]
-        else:
-            sources = self._catalog.sources_of_link(name)
+    def _undescribed(self, key: str, sources: Iterable[Source]) -> list[Examples]:
+        """The referential rules of the sources that fill a table, each with the keys that break it."""
         found = []
         for source in sources:
             for rule in source.rules:
-                hub_and_satellite = catalog_hub_between(self._catalog, source, rule) if isinstance(rule, Referential) else None
-                if isinstance(rule, Referential) and hub_and_satellite and f"{hub_and_satellite[0]}_hk" in self._tables[key].c:
-                    hub, satellite = hub_and_satellite
+                between = catalog_hub_between(self._catalog, source, rule) if isinstance(rule, Referential) else None
+                if isinstance(rule, Referential) and between and f"{between[0]}_hk" in self._tables[key].c:
+                    hub, satellite = between
                     text = f"{hub} keys that source {rule.references} does not describe"
-                    condition = Condition("links", f"undescribed_{hub}", text, blocks=rule.on_failure is OnFailure.BLOCK)
-                    found.append(Examples(condition, self._undescribed_keys(key, hub, satellite)))
+                    blocks = rule.on_failure is OnFailure.BLOCK
+                    condition = Condition("links", f"undescribed_{hub}", text, blocks=blocks)
+                    found.append(Examples(condition, self._undescribed_keys(key, source, hub, satellite)))
         return found
 
-    def _undescribed_keys(self, key: str, hub: str, satellite: str) -> PerDate:
+    def _undescribed_keys(self, key: str, source: Source, hub: str, satellite: str) -> PerDate:
         table, of_hub = self._tables[key], self._tables[f"rdv.h_{hub}"]
         described, hash_key = self._tables[f"rdv.s_{satellite}"], f"{hub}_hk"
         parts: list[ColumnElement[Any]] = []
         for column in self._catalog.vault.hubs[hub].key:
-            parts += [sa.literal("+")] if parts else []
-            parts.append(of_hub.c[column.name])
+            parts += [fixed_text("+")] if parts else []
+            parts.append(canonical_text(of_hub.c[column.name], column.type.kind, column.type.scale or 0))
         example = concat(*parts) if len(parts) > 1 else parts[0]
 
         def select(dates: DateRange) -> sa.Select[Any]:
@@ -208,7 +243,11 @@ class ChecksOf:
             keys = (
                 sa.select(table.c.business_date, example.label("example"))
                 .select_from(table.join(of_hub, of_hub.c[hash_key] == table.c[hash_key]))
-                .where(table.c.business_date.between(dates.first, dates.last), sa.not_(is_described))
+                .where(
+                    table.c.business_date.between(dates.first, dates.last),
+                    table.c.rec_src == source.source,
+                    sa.not_(is_described),
+                )
                 .distinct()
                 .subquery("keys")
             )
@@ -219,10 +258,11 @@ class ChecksOf:
         return select
 
     def _satellite(self, key: str) -> TableChecks:
-        _, feed = self._catalog.satellites[key.split(".")[1][2:]]
+        source, feed = self._catalog.satellites[key.split(".")[1][2:]]
         own, conditions = self._own(key)
         conditions.append(Condition("links", f"orphan_{feed.parent}", f"rows whose {feed.parent} does not exist"))
-        return TableChecks(self._calendar, tuple(conditions), (own, self._orphans(self._tables[key], feed.parent)))
+        counts = (own, self._orphans(self._tables[key], feed.parent))
+        return TableChecks(self._calendar, tuple(conditions), counts, tuple(self._undescribed(key, [source])))
 
     def _interface(self, key: str, entity: InterfaceEntity) -> TableChecks:
         own, conditions = self._own(key)
@@ -298,8 +338,8 @@ class ChecksOf:
             day = sa.case((event.c.event_date < known.c.business_date, known.c.business_date), else_=day)
 
         def same_date(dates: DateRange) -> sa.Select[Any]:
-            of_range = day.between(dates.first, dates.last)
-            return sa.select(day.label("business_date"), value.label("value")).select_from(rows).where(of_range).group_by(day)
+            summed = sa.select(day.label("business_date"), value.label("value")).select_from(rows)
+            return summed.where(day.between(dates.first, dates.last)).group_by(day)
 
         def up_to_date(dates: DateRange) -> sa.Select[Any]:
             daily = sa.select(day.label("day"), value.label("value")).select_from(rows).group_by(day).subquery("daily")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +23,8 @@ from cdm_assets.catalog.rules import (
     Rule,
     Unique,
 )
-from cdm_assets.catalog.types import OnFailure, TypeKind
-from cdm_assets.warehouse.functions import matches
+from cdm_assets.catalog.types import OnFailure, TypeKind, parse_value
+from cdm_assets.warehouse.functions import canonical_text, matches, text_length
 
 Values = Callable[[str], ColumnElement[Any]]
 """Gives the typed SQL value of a column by name."""
@@ -36,11 +35,16 @@ def row_rules(source: Source, on_failure: OnFailure) -> list[Rule]:
     return [r for r in source.rules if r.on_failure is on_failure and not isinstance(r, Unique | Referential)]
 
 
-def violates(rule: Rule, source: Source, value: Values) -> ColumnElement[bool]:
-    """A condition that is true where a row breaks `rule`; a NULL value breaks only completeness rules."""
+def violates(  # noqa: PLR0911 - one return a kind of rule
+    rule: Rule, source: Source, value: Values
+) -> ColumnElement[bool]:
+    """A condition that is true where a row breaks `rule`; a NULL value breaks only completeness rules.
+
+    Blank text counts as no value there, as in required columns and in the vault's hashes.
+    """
     match rule:
         case NotNull():
-            return value(rule.column).is_(None)
+            return _is_missing(value(rule.column), source.columns_by_name[rule.column])
         case Domain():
             return value(rule.column).not_in(rule.values)
         case Range():
@@ -57,17 +61,18 @@ def violates(rule: Rule, source: Source, value: Values) -> ColumnElement[bool]:
         case Format():
             return sa.not_(matches(value(rule.column), rule.pattern))
         case Length():
-            length = sa.func.length(value(rule.column))
+            length = text_length(value(rule.column))
             too_short = length < rule.min
             return too_short if rule.max is None else sa.or_(too_short, length > rule.max)
         case CompleteWhen():
             when = source.columns_by_name[rule.when]
-            values = [typed_literal(text, when) for text in rule.values]
-            return sa.and_(value(rule.when).in_(values), value(rule.column).is_(None))
+            values = [parse_value(text, when.type) for text in rule.values]
+            missing = _is_missing(value(rule.column), source.columns_by_name[rule.column])
+            return sa.and_(value(rule.when).in_(values), missing)
     raise TypeError(f"{rule.rule} is not judged row by row")
 
 
-def expectation(rule: Rule) -> str:
+def expectation(rule: Rule) -> str:  # noqa: PLR0911 - one return a kind of rule
     """What a row should have had, for messages."""
     match rule:
         case NotNull():
@@ -75,7 +80,7 @@ def expectation(rule: Rule) -> str:
         case Domain():
             return f"one of {', '.join(rule.values)}"
         case Range():
-            return f"a number from {rule.min if rule.min is not None else '-∞'} to {rule.max if rule.max is not None else '∞'}"
+            return f"a number {_between(rule.min, rule.max)}"
         case NonNegative():
             return "zero or more"
         case DateOrder():
@@ -83,7 +88,7 @@ def expectation(rule: Rule) -> str:
         case Format():
             return f"text that matches {rule.pattern}"
         case Length():
-            return f"{rule.min} to {rule.max if rule.max is not None else '∞'} characters"
+            return f"text of {_between(rule.min, rule.max)} characters"
         case CompleteWhen():
             return f"a value, as {rule.when} is {' or '.join(rule.values)}"
         case Unique():
@@ -92,21 +97,16 @@ def expectation(rule: Rule) -> str:
             return f"a key that source {rule.references} describes"
 
 
-def typed_literal(text: str, column: Column) -> Any:
-    """A catalog text as a value of the column's type. Raises ValueError where it is none."""
-    match column.type.kind:
-        case TypeKind.INTEGER:
-            return int(text)
-        case TypeKind.DECIMAL:
-            return Decimal(text)
-        case TypeKind.DATE:
-            return date.fromisoformat(text)
-        case TypeKind.TIMESTAMP:
-            return datetime.fromisoformat(text)
-        case TypeKind.BOOLEAN:
-            return text.lower() in ("true", "1")
-        case TypeKind.STRING:
-            return text
+def _is_missing(value: ColumnElement[Any], column: Column) -> ColumnElement[bool]:
+    return (canonical_text(value, TypeKind.STRING) if column.type.kind is TypeKind.STRING else value).is_(None)
+
+
+def _between(least: Decimal | int | None, most: Decimal | int | None) -> str:
+    if most is None:
+        return f"of at least {least:f}" if isinstance(least, Decimal) else f"at least {least}"
+    if least is None:
+        return f"of at most {most:f}"
+    return f"from {least:f} to {most:f}" if isinstance(least, Decimal) else f"{least} to {most}"
 
 
 def _number(value: Decimal) -> Decimal | int:

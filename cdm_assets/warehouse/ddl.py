@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.schema import CreateColumn, CreateSchema, CreateTable
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateSchema, CreateTable, SetColumnComment, SetTableComment
 from sqlalchemy.sql.ddl import ExecutableDDLElement
 
 from cdm_assets.catalog.types import Layer
+from cdm_assets.settings import FIRST_DATE, LAST_DATE
+from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.functions import days_after
 from cdm_assets.warehouse.tables import Tables
 
-CALENDAR_FIRST: Final = date(2000, 1, 1)
-CALENDAR_LAST: Final = date(2079, 12, 31)
+CALENDAR_FIRST: Final = FIRST_DATE
+CALENDAR_LAST: Final = LAST_DATE
 
 
 class SchemaMismatch(Exception):
@@ -33,12 +35,12 @@ class CreateView(ExecutableDDLElement):
 
 
 @compiles(CreateView)
-def _create_view(element: CreateView, compiler: Any, **kw: Any) -> str:
+def _create_view(element: CreateView, compiler: Any, **_kw: Any) -> str:
     return _view_text("CREATE OR REPLACE VIEW", element, compiler)
 
 
 @compiles(CreateView, "mssql")
-def _create_view_mssql(element: CreateView, compiler: Any, **kw: Any) -> str:
+def _create_view_mssql(element: CreateView, compiler: Any, **_kw: Any) -> str:
     return _view_text("CREATE OR ALTER VIEW", element, compiler)
 
 
@@ -59,13 +61,35 @@ def current_views(tables: Tables) -> Iterator[CreateView]:
             yield CreateView(str(table.schema), f"{table.name}_current", select)
 
 
+def ddl_statements(tables: Tables, dialect: sa.Dialect) -> Iterator[ExecutableDDLElement]:
+    """Every schema, table, comment and view, in the order in which they can be created."""
+    for schema in _schemas(tables):
+        yield _CreateLayer(schema)
+    comments_apart = dialect.supports_comments and not dialect.inline_comments
+    for table in tables.metadata.sorted_tables:
+        yield CreateTable(table)
+        if comments_apart:
+            yield SetTableComment(table)
+            yield from (SetColumnComment(column) for column in table.c if column.comment)
+    yield from current_views(tables)
+
+
 def ddl_script(tables: Tables, dialect: sa.Dialect) -> str:
     """The whole DDL as text for a dialect, in the order in which it can be run."""
-    statements: list[ExecutableDDLElement] = [CreateSchema(schema) for schema in _schemas(tables)]
-    statements += [CreateTable(table) for table in tables.metadata.sorted_tables]
-    statements += list(current_views(tables))
-    texts = [str(statement.compile(dialect=dialect)).strip() for statement in statements]
-    return ";\n\n".join(texts) + ";\n"
+    end = "\nGO\n\n" if dialect.name == "mssql" else ";\n\n"
+    texts = (str(statement.compile(dialect=dialect)).strip() for statement in ddl_statements(tables, dialect))
+    return "".join("\n".join(line.rstrip() for line in text.splitlines()) + end for text in texts)
+
+
+class _CreateLayer(CreateSchema):
+    """CREATE SCHEMA; on Oracle, where a schema is its owner, a user nobody can log in as."""
+
+    inherit_cache = False
+
+
+@compiles(_CreateLayer, "oracle")
+def _create_layer_oracle(element: _CreateLayer, compiler: Any, **_kw: Any) -> str:
+    return f"CREATE USER {compiler.preparer.quote_schema(element.element)} NO AUTHENTICATION QUOTA UNLIMITED ON users"
 
 
 def _schemas(tables: Tables) -> list[str]:
@@ -86,16 +110,16 @@ def create_missing(warehouse: Warehouse) -> int:
             for schema in _schemas(tables):
                 connection.execute(CreateSchema(schema, if_not_exists=True))
             tables.metadata.create_all(connection, tables=missing, checkfirst=False)
-            for view in current_views(tables):
+        for view in current_views(tables):
+            if (view.schema, view.name) not in present:
                 connection.execute(view)
         _fill_calendar(connection, tables["cdp_metadata.calendar"])
     return len(missing)
 
 
 def _columns_present(connection: sa.Connection, tables: Tables) -> dict[tuple[str, str], set[str]]:
-    columns = sa.table(
-        "columns", sa.column("table_schema"), sa.column("table_name"), sa.column("column_name"), schema="information_schema"
-    )
+    names = ("table_schema", "table_name", "column_name")
+    columns = sa.table("columns", *(sa.column(name) for name in names), schema="information_schema")
     query = sa.select(columns.c.table_schema, columns.c.table_name, columns.c.column_name)
     present: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in connection.execute(query.where(columns.c.table_schema.in_(_schemas(tables)))):
@@ -122,9 +146,15 @@ def _refuse_mismatch(existing: list[sa.Table], present: dict[tuple[str, str], se
 
 
 def _fill_calendar(connection: sa.Connection, calendar: sa.Table) -> None:
-    days = (CALENDAR_LAST - CALENDAR_FIRST).days + 1
-    if connection.execute(sa.select(sa.func.count()).select_from(calendar)).scalar_one() == days:
+    """Fill the calendar by doubling what is in it; 29,220 single rows take 30 times as long."""
+    dates = DateRange(CALENDAR_FIRST, CALENDAR_LAST)
+    if connection.execute(sa.select(sa.func.count()).select_from(calendar)).scalar_one() == len(dates):
         return
     connection.execute(sa.delete(calendar))
-    all_days = [{"business_date": CALENDAR_FIRST + timedelta(days=n)} for n in range(days)]
-    connection.execute(sa.insert(calendar), all_days)
+    connection.execute(sa.insert(calendar), [{"business_date": dates.first}])
+    filled = 1
+    while filled < len(dates):
+        later = days_after(calendar.c.business_date, sa.literal_column(str(filled)))
+        doubled = sa.select(later).where(later <= dates.last)
+        connection.execute(sa.insert(calendar).from_select(["business_date"], doubled))
+        filled *= 2

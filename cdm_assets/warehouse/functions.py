@@ -1,10 +1,12 @@
 """SQL functions that five engines spell differently, each one SQLAlchemy construct.
 
-Canonical text is the hash contract's input: the same value gives the same text on every engine.
+Canonical text is the hash contract's input: the same value gives the same text on every engine. Two things are left to
+the database's own settings: which letters its `upper` knows (ß and its like differ), and that its text is UTF-8.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -15,13 +17,45 @@ from sqlalchemy.sql.functions import FunctionElement
 from cdm_assets.catalog.model import HashContract
 from cdm_assets.catalog.types import TypeKind
 
-NULL_TOKEN: Final = r"\N"
+NULL_TOKEN: Final = r"\N"  # noqa: S105 - no password
 """Stands for NULL in hashed text. A value cannot look like it: backslashes in values are doubled."""
+NO_PARTS: Final = r"\E"
+"""Stands for a list without parts."""
 DELIMITER: Final = "|"
 
 
+class _fixed_text(FunctionElement[str]):  # noqa: N801
+    """A text of ours as a literal, not as a parameter, so that it can stand where statements are grouped.
+
+    Argument: the text as SQL spells it, in quotes.
+    """
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(_fixed_text)
+def _fixed_text_any(element: _fixed_text, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
+
+
+@compiles(_fixed_text, "snowflake")
+def _fixed_text_snowflake(element: _fixed_text, compiler: Any, **kw: Any) -> str:
+    """Double the backslashes, which Snowflake alone takes for escapes."""
+    return str(compiler.process(element.clauses, **kw)).replace("\\", "\\\\")
+
+
+def fixed_text(text: str) -> ColumnElement[str]:
+    """`text` as a literal. Only for texts of the platform's own; what users write travels as parameters."""
+    quoted = text.replace("'", "''")
+    return _fixed_text(sa.literal_column(f"'{quoted}'"))
+
+
 class concat(FunctionElement[str]):  # noqa: N801 - spelled like the SQL function
-    """Concatenate texts of which none is NULL. T-SQL's `+` would cut at 8,000 bytes, its CONCAT does not."""
+    """Concatenate texts of which none is NULL.
+
+    T-SQL's `+` and CONCAT cut at 8,000 bytes unless one of the texts may be longer, so the first there is.
+    """
 
     type = sa.String()
     inherit_cache = True
@@ -34,7 +68,43 @@ def _concat(element: concat, compiler: Any, **kw: Any) -> str:
 
 @compiles(concat, "mssql")
 def _concat_mssql(element: concat, compiler: Any, **kw: Any) -> str:
-    return f"CONCAT({compiler.process(element.clauses, **kw)})"
+    return f"concat(cast('' as varchar(max)), {compiler.process(element.clauses, **kw)})"
+
+
+class trimmed(FunctionElement[str]):  # noqa: N801
+    """A text without the spaces (U+0020 and nothing else) at its ends."""
+
+    type = sa.String()
+    inherit_cache = True
+
+
+@compiles(trimmed)
+def _trimmed(element: trimmed, compiler: Any, **kw: Any) -> str:
+    return f"trim({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(trimmed, "duckdb")
+def _trimmed_duckdb(element: trimmed, compiler: Any, **kw: Any) -> str:
+    """Name the space: DuckDB's plain `trim` also takes no-break and other Unicode spaces."""
+    return f"trim({compiler.process(element.clauses, **kw)}, ' ')"
+
+
+class text_length(FunctionElement[int]):  # noqa: N801
+    """The number of characters of a text, spaces at its end included."""
+
+    type = sa.Integer()
+    inherit_cache = True
+
+
+@compiles(text_length)
+def _text_length(element: text_length, compiler: Any, **kw: Any) -> str:
+    return f"length({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(text_length, "mssql")
+def _text_length_mssql(element: text_length, compiler: Any, **kw: Any) -> str:
+    """Add a character that LEN, which does not count spaces at the end, must count."""
+    return f"(len(concat({compiler.process(element.clauses, **kw)}, '.')) - 1)"
 
 
 class _Hex(FunctionElement[str]):
@@ -95,7 +165,7 @@ def _sha256_mssql(element: sha256_hex, compiler: Any, **kw: Any) -> str:
 
 
 def _hashbytes(algorithm: str, length: int, text: str) -> str:
-    utf8 = f"convert(varchar(8000), {text} collate Latin1_General_100_BIN2_UTF8)"
+    utf8 = f"convert(varchar(max), {text} collate Latin1_General_100_BIN2_UTF8)"
     return f"lower(convert(char({length}), hashbytes('{algorithm}', {utf8}), 2))"
 
 
@@ -121,7 +191,7 @@ class _timestamp_text(_CanonicalText):  # noqa: N801
 @compiles(_number_text)
 def _number_text_any(element: _number_text, compiler: Any, **kw: Any) -> str:
     value, _mask = element.clauses
-    return compiler.process(sa.cast(value, sa.String(40)), **kw)
+    return str(compiler.process(sa.cast(value, sa.String(40)), **kw))
 
 
 @compiles(_number_text, "oracle")
@@ -174,15 +244,14 @@ def _timestamp_text_mssql(element: _timestamp_text, compiler: Any, **kw: Any) ->
 def canonical_text(value: ColumnElement[Any], kind: TypeKind, scale: int = 0) -> ColumnElement[Any]:
     """`value` as the text that is hashed; NULL stays NULL, and blank text becomes NULL (Oracle knows no other)."""
     if kind is TypeKind.STRING:
-        return sa.func.nullif(sa.func.trim(value), sa.literal_column("''"))
+        return sa.func.nullif(trimmed(value), fixed_text(""), type_=sa.String())
     if kind in (TypeKind.INTEGER, TypeKind.DECIMAL):
-        return _number_text(value, sa.literal_column(f"'{_oracle_mask(scale)}'"))
+        return _number_text(value, fixed_text(_oracle_mask(scale)))
     if kind is TypeKind.DATE:
         return _date_text(value)
     if kind is TypeKind.TIMESTAMP:
         return _timestamp_text(value)
-    one, zero = sa.literal_column("'1'"), sa.literal_column("'0'")
-    return sa.case((value == sa.true(), one), (value == sa.false(), zero))
+    return sa.case((value == sa.true(), fixed_text("1")), (value == sa.false(), fixed_text("0")))
 
 
 def _oracle_mask(scale: int) -> str:
@@ -190,23 +259,30 @@ def _oracle_mask(scale: int) -> str:
     return f"{whole}.{'0' * scale}" if scale else whole
 
 
-def hashed(parts: list[ColumnElement[Any]], contract: HashContract) -> ColumnElement[Any]:
-    """The hash of canonical texts under the project's hash contract.
+def hashed_text(parts: Sequence[ColumnElement[Any]]) -> ColumnElement[Any]:
+    r"""The text that is hashed, from canonical texts.
 
-    Each part: NULL becomes `\\N`, backslash and `|` inside it are escaped by a backslash; parts are joined by `|`.
-    No two different lists of parts give the same hashed text.
+    Each part: NULL becomes `\N`, backslash and `|` inside it are escaped by a backslash; parts are joined by `|`.
+    A list without parts is `\E`. No two different lists of parts give the same text.
     """
     joined: list[ColumnElement[Any]] = []
     for part in parts:
         escaped = sa.func.replace(
-            sa.func.replace(part, sa.literal_column(r"'\'"), sa.literal_column(r"'\\'")),
-            sa.literal_column(f"'{DELIMITER}'"),
-            sa.literal_column(rf"'\{DELIMITER}'"),
+            sa.func.replace(part, fixed_text("\\"), fixed_text("\\\\")),
+            fixed_text(DELIMITER),
+            fixed_text(f"\\{DELIMITER}"),
         )
         if joined:
-            joined.append(sa.literal_column(f"'{DELIMITER}'"))
-        joined.append(sa.func.coalesce(escaped, sa.literal_column(f"'{NULL_TOKEN}'")))
-    text = concat(*joined) if len(joined) > 1 else joined[0]
+            joined.append(fixed_text(DELIMITER))
+        joined.append(sa.func.coalesce(escaped, fixed_text(NULL_TOKEN)))
+    if not joined:
+        return fixed_text(NO_PARTS)
+    return concat(*joined) if len(joined) > 1 else joined[0]
+
+
+def hashed(parts: Sequence[ColumnElement[Any]], contract: HashContract) -> ColumnElement[Any]:
+    """The hash of canonical texts under the project's hash contract, in lower-case hex."""
+    text = hashed_text(parts)
     return md5_hex(text) if contract.algorithm == "md5" else sha256_hex(text)
 
 
@@ -236,7 +312,7 @@ def _days_after_mssql(element: days_after, compiler: Any, **kw: Any) -> str:
 
 
 class days_between(FunctionElement[int]):  # noqa: N801
-    """Whole days from the first date to the second."""
+    """Days from the first date to the second."""
 
     type = sa.Integer()
     inherit_cache = True
@@ -262,7 +338,7 @@ def _days_between_duckdb(element: days_between, compiler: Any, **kw: Any) -> str
 
 
 class seconds_between(FunctionElement[int]):  # noqa: N801
-    """Whole seconds from the first timestamp to the second."""
+    """Seconds from the first timestamp to the second, the fractions of both left out before."""
 
     type = sa.BigInteger()
     inherit_cache = True
@@ -271,7 +347,8 @@ class seconds_between(FunctionElement[int]):  # noqa: N801
 @compiles(seconds_between)
 def _seconds_between(element: seconds_between, compiler: Any, **kw: Any) -> str:
     first, second = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"cast(extract(epoch from ({second} - {first})) as bigint)"
+    whole_seconds = f"date_trunc('second', {second}) - date_trunc('second', {first})"
+    return f"cast(extract(epoch from {whole_seconds}) as bigint)"
 
 
 @compiles(seconds_between, "duckdb")
@@ -281,10 +358,16 @@ def _seconds_between_duckdb(element: seconds_between, compiler: Any, **kw: Any) 
 
 
 @compiles(seconds_between, "snowflake")
-@compiles(seconds_between, "mssql")
-def _seconds_between_datediff(element: seconds_between, compiler: Any, **kw: Any) -> str:
+def _seconds_between_snowflake(element: seconds_between, compiler: Any, **kw: Any) -> str:
     first, second = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"datediff(second, {first}, {second})"
+
+
+@compiles(seconds_between, "mssql")
+def _seconds_between_mssql(element: seconds_between, compiler: Any, **kw: Any) -> str:
+    """Use the wide DATEDIFF; the other overflows after 68 years."""
+    first, second = (compiler.process(clause, **kw) for clause in element.clauses)
+    return f"datediff_big(second, {first}, {second})"
 
 
 @compiles(seconds_between, "oracle")
@@ -311,7 +394,11 @@ def _date_of_oracle(element: date_of, compiler: Any, **kw: Any) -> str:
 
 
 class matches(FunctionElement[bool]):  # noqa: N801
-    """Whether a text as a whole matches a regular expression. Arguments: value, pattern."""
+    """Whether a text as a whole matches a regular expression; NULL for NULL. Arguments: value, pattern.
+
+    SQL Server has regular expressions from version 2025 on. Where a condition is no value (Oracle, SQL Server) this
+    gives 1, 0 or NULL, which SQLAlchemy there compares with 1 or 0.
+    """
 
     type = sa.Boolean()
     inherit_cache = True
@@ -320,7 +407,7 @@ class matches(FunctionElement[bool]):  # noqa: N801
 @compiles(matches)
 def _matches(element: matches, compiler: Any, **kw: Any) -> str:
     value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
-    return f"regexp_like({value}, concat('^(', concat({pattern}, ')$')))"
+    return f"regexp_like({value}, '^(' || {pattern} || ')$')"
 
 
 @compiles(matches, "duckdb")
@@ -339,3 +426,17 @@ def _matches_postgresql(element: matches, compiler: Any, **kw: Any) -> str:
 def _matches_snowflake(element: matches, compiler: Any, **kw: Any) -> str:
     value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"regexp_like({value}, {pattern})"
+
+
+@compiles(matches, "oracle")
+def _matches_oracle(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    found = f"regexp_like({value}, '^(' || {pattern} || ')$')"
+    return f"(case when {value} is not null then case when {found} then 1 else 0 end end)"
+
+
+@compiles(matches, "mssql")
+def _matches_mssql(element: matches, compiler: Any, **kw: Any) -> str:
+    value, pattern = (compiler.process(clause, **kw) for clause in element.clauses)
+    found = f"regexp_like({value}, concat('^(', {pattern}, ')$'))"
+    return f"(case when {value} is not null then case when {found} then 1 else 0 end end)"

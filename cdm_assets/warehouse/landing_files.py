@@ -1,32 +1,42 @@
 """The landing area on disk: which file belongs to a source and date, whether it is whole, and its records one by one.
 
-Sound files are read in bulk by DuckDB (`loading.landing`). What is here looks at bytes: hash, gzip, header, manifest;
-and it reads a faulty CSV file record by record to say on which line what is wrong.
+Sound files are read in bulk by DuckDB (`loading.staging`). What is here looks at bytes: hash, gzip, header, manifest,
+the types of a Parquet file; and it reads a faulty CSV file record by record to say on which line what is wrong.
+
+CSV is RFC 4180: a comma between fields, `"` around them where needed, doubled inside. Lines end in LF, CRLF or (all of
+them) CR; a byte order mark and blank lines are skipped. In a file of one column a blank line is a record without value.
 """
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import hashlib
-import json
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Annotated, Any, Final, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import BaseModel, Field, NonNegativeInt, StringConstraints, ValidationError
 
 from cdm_assets.catalog.model import DATE_PLACEHOLDER, FileFormat, Source
-from cdm_assets.catalog.types import Delivery
+from cdm_assets.catalog.types import Delivery, TypeKind
 
 MANIFEST_NAME: Final = "_manifest.json"
 _CHUNK_BYTES: Final = 1 << 20
-_RAW_TEXT_LIMIT: Final = 20_000
+
+csv.field_size_limit(1 << 30)  # Python's default of 128 KiB would call long records faulty that DuckDB reads
+
+
+class LandingAreaMissing(Exception):
+    """The landing root is not there; without it "no file" would look like "nothing happened" for every source."""
 
 
 class FileFault(Exception):
@@ -60,6 +70,18 @@ class LandingFile:
     sha256: str
     header: tuple[str, ...]
     manifest_rows: int | None
+    csv_bytes: CsvBytes | None = None
+    """None for a Parquet file."""
+
+
+@dataclass(frozen=True)
+class CsvBytes:
+    """What a CSV file's bytes, unpacked, say about reading it."""
+
+    commas: int
+    has_quotes: bool
+    misread_in_bulk: bool
+    """Holds what DuckDB 1.5 reads in silence as something else: NUL, spaces beside a quote, more than one line end."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +92,13 @@ class Record:
     line: int
     fields: list[str | None]
     fault: RecordFault | None
-    raw_text: str
+    received: str
+    """The text between the line ends, bytes that are not UTF-8 as surrogates."""
+
+    @property
+    def raw_text(self) -> str:
+        """The record as received; what is no text is written in hex, since no database could store it."""
+        return readable(self.received)
 
 
 def file_name_of(source: Source, business_date: date) -> str:
@@ -87,10 +115,16 @@ def sha256_of(path: Path) -> str:
 def find_file(source: Source, business_date: date, landing_root: Path) -> LandingFile | None:
     """The source's file for a date, checked; None where a missing file is legal.
 
-    Raises FileFault: missing, empty, truncated, wrong header, not matching its manifest.
+    Raises FileFault: missing, unreadable, empty, truncated, wrong header or types, not matching its manifest.
     """
     name = file_name_of(source, business_date)
-    path = landing_root / name
+    try:
+        return _checked_file(source, business_date, landing_root / name, name)
+    except OSError as fault:
+        raise FileFault(name, "unreadable", f"{fault}; check the file and who may read it") from fault
+
+
+def _checked_file(source: Source, business_date: date, path: Path, name: str) -> LandingFile | None:
     try:
         size_bytes = path.stat().st_size
     except FileNotFoundError:
@@ -107,9 +141,12 @@ def find_file(source: Source, business_date: date, landing_root: Path) -> Landin
         raise FileFault(name, "empty", "the file has no bytes; expected a header and records", line=1)
     sha256 = sha256_of(path)
     manifest_rows = _verified_rows(path, name, sha256)
-    header = _header(source, path, name)
-    _check_header(source, header, name)
-    return LandingFile(path, name, business_date, size_bytes, sha256, header, manifest_rows)
+    if source.files.format is FileFormat.PARQUET:
+        csv_bytes, header = None, _parquet_header(source, path, name)
+    else:
+        csv_bytes, header = _csv_bytes(path, name), _csv_header(path, name)
+        _check_header(source, header, name)
+    return LandingFile(path, name, business_date, size_bytes, sha256, header, manifest_rows, csv_bytes)
 
 
 def may_hold_no_record(source: Source) -> bool:
@@ -119,15 +156,21 @@ def may_hold_no_record(source: Source) -> bool:
 
 
 def records_of(file: LandingFile) -> Iterator[Record]:
-    """Every record of a CSV file, the faulty ones with their fault. Empty fields are None."""
+    """Every record of a CSV file, the faulty ones with their fault. Empty fields are None.
+
+    Raises FileFault where a quote is not closed on the line of its record: what follows could be cut anywhere.
+    """
     lines_read: list[str] = []
+    at_end = False
 
     def remembered(stream: IO[str]) -> Iterator[str]:
+        nonlocal at_end
         for line in stream:
             lines_read.append(line)
             yield line
+        at_end = True
 
-    with _open_text(file.path) as stream:
+    with _open_text(file.path, newline=_line_end(file.path)) as stream:
         reader = csv.reader(remembered(stream), strict=True)
         next(reader)
         line, number = 1 + len(lines_read), 0
@@ -141,63 +184,121 @@ def records_of(file: LandingFile) -> Iterator[Record]:
                 return
             except csv.Error as fault:
                 problem = str(fault)
-            raw_text = "".join(lines_read).rstrip("\r\n")
-            if fields or problem:
+            if problem and (at_end or len(lines_read) > 1):
+                where = "by the end of the file" if at_end else f"properly on line {line + len(lines_read) - 1}"
+                reason = f"a quote opens in this record and is not closed {where}; where records end cannot be told"
+                raise FileFault(file.name, "csv", reason, line=line)
+            if fields or problem or len(file.header) == 1:
                 number += 1
-                fault_found = _record_fault(file, fields, problem, line, raw_text)
-                yield Record(number, line, [field or None for field in fields], fault_found, _readable(raw_text))
+                received = "".join(lines_read).removesuffix("\n").removesuffix("\r")
+                fault_found = _record_fault(file, fields or [""], problem, line, received)
+                yield Record(number, line, [field or None for field in fields or [""]], fault_found, received)
             line += len(lines_read)
             lines_read.clear()
 
 
+def readable(text: str) -> str:
+    """Text that any database can store: undecodable bytes and NUL are written in hex."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
+
+
 def _record_fault(
-    file: LandingFile, fields: Sequence[str], problem: str | None, line: int, raw_text: str
+    file: LandingFile, fields: Sequence[str], problem: str | None, line: int, received: str
 ) -> RecordFault | None:
-    raw = _readable(raw_text)
     if problem is not None:
-        return RecordFault(line, "csv", "", f"not a CSV record: {problem}", raw)
-    for position, field in enumerate(fields):
+        return RecordFault(line, "csv", "", f"not a CSV record: {problem}", readable(received))
+    if not _is_text(received):
+        position, field = next((n, field) for n, field in enumerate(fields) if not _is_text(field))
         column = file.header[position] if position < len(file.header) else ""
-        if "\x00" in field or any("\udc80" <= character <= "\udcff" for character in field):
-            value = field.encode("utf-8", "surrogateescape")
-            return RecordFault(line, "encoding", column, f"expected UTF-8 text, found bytes {value!r}", raw)
+        value = field.encode("utf-8", "surrogateescape")
+        return RecordFault(line, "encoding", column, f"expected UTF-8 text, found bytes {value!r}", readable(received))
     if len(fields) != len(file.header):
-        return RecordFault(line, "fields", "", f"expected {len(file.header)} fields, found {len(fields)}", raw)
+        reason = f"expected {len(file.header)} fields, found {len(fields)}"
+        return RecordFault(line, "fields", "", reason, readable(received))
     return None
 
 
-def _readable(raw_text: str) -> str:
-    """Raw text with undecodable bytes written as `\\xNN`, cut where it is absurdly long."""
-    text = raw_text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace").replace("\x00", "\\x00")
-    return text[:_RAW_TEXT_LIMIT]
+def _is_text(text: str) -> bool:
+    if "\x00" in text:
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def _open_text(path: Path) -> IO[str]:
-    options: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    return gzip.open(path, "rt", **options) if path.suffix == ".gz" else path.open("r", **options)
+def _open_text(path: Path, *, newline: str = "") -> IO[str]:
+    options: dict[str, Any] = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": newline}
+    return cast("IO[str]", gzip.open(path, "rt", **options) if path.suffix == ".gz" else path.open("r", **options))
 
 
-def _header(source: Source, path: Path, name: str) -> tuple[str, ...]:
-    if source.files.format is FileFormat.PARQUET:
-        try:
-            return tuple(pq.read_schema(path).names)  # type: ignore[no-untyped-call]
-        except (pa.ArrowException, OSError) as fault:
-            raise FileFault(name, "parquet", f"not a readable Parquet file: {fault}") from fault
-    if path.suffix == ".gz":
-        _check_gzip(path, name)
+def _line_end(path: Path) -> str:
+    """CR where the header ends in one; elsewhere LF (CRLF included), and a lone CR is part of a field."""
+    with _open_text(path) as stream:
+        return "\r" if stream.readline().endswith("\r") else "\n"
+
+
+def _csv_header(path: Path, name: str) -> tuple[str, ...]:
     with _open_text(path) as stream:
         first_line = stream.readline()
-    return tuple(next(csv.reader([first_line]), []))
+        if not first_line.strip() and not stream.readline():
+            raise FileFault(name, "empty", "the file holds nothing; expected a header and records", line=1)
+    return tuple(readable(column) for column in next(csv.reader([first_line]), []))
 
 
-def _check_gzip(path: Path, name: str) -> None:
-    """Unpack once to the end: a gzip reader that stops early would load half a file in silence."""
+def _csv_bytes(path: Path, name: str) -> CsvBytes:
+    """Look at every byte once. A gzip reader that stops early would load half a file in silence."""
+    count: Counter[bytes] = Counter()
+    misread, before = False, b""
     try:
-        with gzip.open(path, "rb") as stream:
-            while stream.read(_CHUNK_BYTES):
-                pass
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                seen = before + chunk
+                for byte in (b",", b"\n", b"\r"):
+                    count[byte] += chunk.count(byte)
+                count[b"\r\n"] += seen.count(b"\r\n")
+                count[b'"'] += b'"' in chunk
+                misread = misread or b"\0" in chunk or b' "' in seen or b'" ' in seen
+                before = chunk[-1:]
     except (EOFError, gzip.BadGzipFile, zlib.error) as fault:
         raise FileFault(name, "gzip", f"the gzip stream is truncated or damaged: {fault}") from fault
+    line_ends = {count[b"\r\n"], count[b"\r"], count[b"\n"]} if count[b"\r"] and count[b"\n"] else set()
+    return CsvBytes(count[b","], has_quotes=count[b'"'] > 0, misread_in_bulk=misread or len(line_ends) > 1)
+
+
+def _parquet_header(source: Source, path: Path, name: str) -> tuple[str, ...]:
+    try:
+        schema = pq.read_schema(path)
+    except (pa.ArrowException, OSError) as fault:
+        raise FileFault(name, "parquet", f"not a readable Parquet file: {fault}") from fault
+    header = tuple(schema.names)
+    _check_header(source, header, name)
+    for column in source.columns:
+        found = schema.field(column.file_name).type
+        if not _can_hold(found, column.type.kind):
+            raise FileFault(name, "type", f"expected {column.type}, found {found} in the file", column=column.file_name)
+    return header
+
+
+def _can_hold(arrow_type: pa.DataType, kind: TypeKind) -> bool:
+    """Whether a Parquet column can hold values of `kind` that have one exact text.
+
+    Numbers with a fraction are no texts: a key 42 that became 42.0 on the way would be another key.
+    """
+    types = pa.types
+    if types.is_dictionary(arrow_type):
+        arrow_type = arrow_type.value_type
+    text = (types.is_null, types.is_string, types.is_large_string, types.is_string_view)
+    accepted = {
+        TypeKind.STRING: (types.is_integer,),
+        TypeKind.INTEGER: (types.is_integer,),
+        TypeKind.DECIMAL: (types.is_integer, types.is_decimal, types.is_floating),
+        TypeKind.DATE: (types.is_date,),
+        TypeKind.TIMESTAMP: (lambda found: types.is_timestamp(found) and found.tz is None,),
+        TypeKind.BOOLEAN: (types.is_boolean,),
+    }
+    return any(accepts(arrow_type) for accepts in (*text, *accepted[kind]))
 
 
 def _check_header(source: Source, header: Sequence[str], name: str) -> None:
@@ -220,24 +321,38 @@ def _check_header(source: Source, header: Sequence[str], name: str) -> None:
         )
 
 
+class _ManifestEntry(BaseModel):
+    file: str
+    rows: NonNegativeInt = Field(strict=True)
+    sha256: Annotated[str, StringConstraints(to_lower=True)]
+
+
+class _Manifest(BaseModel):
+    """Keys that it does not know may stand beside these."""
+
+    files: tuple[_ManifestEntry, ...]
+
+
 @lru_cache(maxsize=64)
-def _manifest(path: Path, _modified_ns: int) -> dict[str, dict[str, Any]]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {entry["file"]: entry for entry in content["files"]}
+def _manifest(path: Path, _modified_ns: int, _size_bytes: int) -> dict[str, _ManifestEntry]:
+    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+    return {entry.file: entry for entry in _Manifest.model_validate_json(content).files}
 
 
-def _manifest_entry(path: Path, name: str) -> dict[str, Any] | None:
+def _manifest_entry(path: Path, name: str) -> _ManifestEntry | None:
     manifest = path.parent / MANIFEST_NAME
-    if not manifest.exists():
-        return None
-    manifest_name = str(Path(name).parent / MANIFEST_NAME)
     try:
-        entries = _manifest(manifest, manifest.stat().st_mtime_ns)
-        entry = entries.get(path.name)
-        return None if entry is None else {"sha256": str(entry["sha256"]), "rows": int(entry["rows"])}
-    except (ValueError, KeyError, TypeError) as fault:
-        reason = f'expected {{"files": [{{"file", "rows", "sha256"}}, ...]}}: {fault!r}'
-        raise FileFault(manifest_name, "manifest", reason) from fault
+        state = manifest.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    try:
+        return _manifest(manifest, state.st_mtime_ns, state.st_size).get(path.name)
+    except ValidationError as fault:
+        first = fault.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        found = f"{where}: {first['msg']}" if where else first["msg"]
+        reason = f'expected {{"files": [{{"file": text, "rows": number, "sha256": hex}}, ...]}}; {found}'
+        raise FileFault((Path(name).parent / MANIFEST_NAME).as_posix(), "manifest", reason) from fault
 
 
 def _refuse_promised_file(path: Path, name: str) -> None:
@@ -250,10 +365,11 @@ def _verified_rows(path: Path, name: str, sha256: str) -> int | None:
     entry = _manifest_entry(path, name)
     if entry is None:
         return None
-    if entry["sha256"] != sha256:
+    if entry.sha256 != sha256:
         raise FileFault(
             name,
             "manifest",
-            f"sha256 is {sha256}, {MANIFEST_NAME} says {entry['sha256']}; the file is incomplete or was changed",
+            f"expected sha256 {entry.sha256} as {MANIFEST_NAME} says, found {sha256}; "
+            "the file is incomplete or was changed",
         )
-    return int(entry["rows"])
+    return entry.rows

@@ -5,28 +5,43 @@ Nobody else writes a column list: DDL, loads, checks and the UI's column schema 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import mssql
 
 from cdm_assets.catalog.model import Catalog, Column, EntityKind, InterfaceEntity, Mart, Source
-from cdm_assets.catalog.types import ColumnType, Layer, PiiClass, TypeKind, parse_column_type
+from cdm_assets.catalog.types import ColumnType, Layer, TypeKind, strictest
 
 BUSINESS_DATE: Final = "business_date"
 AUDIT_COLUMNS: Final = ("load_ts", "run_id")
 TOKEN_TYPE: Final = ColumnType(TypeKind.STRING, length=64)
 _RUN_ID_LENGTH: Final = 64
-_BOOLEAN: Final = ColumnType(TypeKind.BOOLEAN)
+
+
+_datetime2: Callable[[int], sa.types.TypeEngine[Any]] = mssql.DATETIME2
+
+
+class _TimestampWithoutZone(sa.TIMESTAMP):
+    """Snowflake's name for it; its plain TIMESTAMP is what each session makes of it."""
+
+    __visit_name__ = "TIMESTAMP_NTZ"
+
+
+TIMESTAMP: Final = (
+    sa.TIMESTAMP().with_variant(_datetime2(6), "mssql").with_variant(_TimestampWithoutZone(), "snowflake")
+)
+"""A date and time without zone, to the microsecond. (T-SQL's own TIMESTAMP is a row version.)"""
 
 
 def sql_type(column_type: ColumnType) -> sa.types.TypeEngine[Any]:
     """The SQLAlchemy type of a catalog type."""
     match column_type.kind:
         case TypeKind.STRING:
-            return sa.String(column_type.length)
+            return sa.String(column_type.length).with_variant(mssql.NVARCHAR(column_type.length), "mssql")
         case TypeKind.INTEGER:
             return sa.BigInteger()
         case TypeKind.DECIMAL:
@@ -34,9 +49,12 @@ def sql_type(column_type: ColumnType) -> sa.types.TypeEngine[Any]:
         case TypeKind.DATE:
             return sa.Date()
         case TypeKind.TIMESTAMP:
-            return sa.TIMESTAMP()
+            return TIMESTAMP
         case TypeKind.BOOLEAN:
             return sa.Boolean()
+
+
+_FILE_NAME: Final = sql_type(ColumnType(TypeKind.STRING, length=400))
 
 
 @dataclass(frozen=True)
@@ -95,7 +113,9 @@ class Tables:
         """The key `schema.table` of a table of this set."""
         return str(table.info["key"])
 
-    def _add(self, layer: Layer, name: str, columns: list[sa.Column[Any]], meta: TableMeta | None, comment: str) -> None:
+    def _add(
+        self, layer: Layer, name: str, columns: list[sa.Column[Any]], meta: TableMeta | None, comment: str
+    ) -> None:
         key = f"{layer.value}.{name}"
         schema = self.catalog.schema_of(layer, self.schema_prefix)
         table = sa.Table(name, self.metadata, *columns, schema=schema, comment=comment, info={"key": key})
@@ -109,7 +129,7 @@ class Tables:
         dated = [
             sa.Column(BUSINESS_DATE, sa.Date(), nullable=False, comment=date_comment),
             *columns,
-            sa.Column("load_ts", sa.TIMESTAMP(), nullable=False, comment="When the row was loaded (UTC)"),
+            sa.Column("load_ts", TIMESTAMP, nullable=False, comment="When the row was loaded (UTC)"),
             sa.Column("run_id", sa.String(_RUN_ID_LENGTH), nullable=False, comment="The run that loaded the row"),
         ]
         self._add(meta.layer, name, dated, meta, meta.description)
@@ -117,7 +137,7 @@ class Tables:
     def _add_landing(self, source: Source) -> None:
         columns = [_column(c, nullable=not (c.key or c.required)) for c in source.columns]
         columns += [
-            sa.Column("source_file", sa.String(400), nullable=False, comment="File, relative to the landing root"),
+            sa.Column("source_file", _FILE_NAME, nullable=False, comment="File, relative to the landing root"),
             sa.Column("source_row", sa.BigInteger(), nullable=False, comment="Record in the file, from 1"),
         ]
         meta = TableMeta(
@@ -156,7 +176,7 @@ class Tables:
             attributes = [source.columns_by_name[c] for c in self.catalog.satellite_attributes(name)]
             columns = [
                 self._hash_key(satellite.parent),
-                sa.Column("is_listed", sa.Boolean(), nullable=False, comment="False: a snapshot stopped listing the key"),
+                sa.Column("is_listed", sa.Boolean(), nullable=False, comment="False: no longer listed by a snapshot"),
                 sa.Column("hashdiff", sa.String(vault.hash.length), nullable=False, comment="Hash of the attributes"),
                 *(_column(c) for c in attributes),
                 _rec_src(),
@@ -178,14 +198,14 @@ class Tables:
     def _add_interface(self, entity: InterfaceEntity) -> None:
         columns = []
         for column in entity.columns:
-            type_, pii = self._mapped(column.from_[0])
+            mapped = [self.catalog.vault_column(reference) for reference in column.from_]
             columns.append(
                 sa.Column(
                     column.name,
-                    sql_type(column.type or type_),
+                    sql_type(column.type or mapped[0].type),
                     nullable=not column.required,
-                    comment=column.description,
-                    info={"pii": pii},
+                    comment=column.description or None,
+                    info={"pii": strictest(origin.pii for origin in mapped)},
                 )
             )
         meta = TableMeta(
@@ -199,29 +219,14 @@ class Tables:
         comment = "As-of date" if entity.kind is EntityKind.STATE else "Date of the event"
         self._add_partitioned(entity.entity, meta, columns, date_comment=comment)
 
-    def _mapped(self, reference: str) -> tuple[ColumnType, PiiClass]:
-        """Type and PII class of a vault column that an interface column is mapped from."""
-        table, column = reference.split(".")
-        if column == BUSINESS_DATE:
-            return parse_column_type("date"), PiiClass.NONE
-        if column == "is_listed":
-            return _BOOLEAN, PiiClass.NONE
-        kind, name = table[0], table[2:]
-        if kind == "h":
-            part = next(c for c in self.catalog.vault.hubs[name].key if c.name == column)
-        elif kind == "l":
-            part = self.catalog.source_of_event(name).columns_by_name[column]
-        else:
-            part = self.catalog.satellites[name][0].columns_by_name[column]
-        return part.type, part.pii
-
     def _add_mart(self, mart: Mart) -> None:
         required = tuple(c.name for c in mart.columns if c.required)
         layer = Layer(mart.layer.value)
         meta = TableMeta(layer, mart.description, mart.domain, mart.owners, key=mart.key, required=required)
         self._add_partitioned(mart.mart, meta, [_column(c, nullable=not c.required) for c in mart.columns])
         if mart.publish:
-            description = f"{mart.description} Only dates whose blocking checks passed; direct and sensitive columns tokenized."
+            promise = "Only dates whose blocking checks passed; direct and sensitive columns tokenized."
+            description = f"{mart.description} {promise}"
             meta = TableMeta(Layer.PUBLISH, description, mart.domain, mart.owners, key=mart.key, required=required)
             columns = [_column(_published(c), nullable=not c.required) for c in mart.columns]
             self._add_partitioned(mart.mart, meta, columns)
@@ -251,7 +256,8 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
     """The tables of `cdp_metadata`: what is known about files, rejected rows, loads and checks."""
 
     def text(name: str, length: int, comment: str, *, nullable: bool = False) -> sa.Column[Any]:
-        return sa.Column(name, sa.String(length), nullable=nullable, comment=comment)
+        type_ = sql_type(ColumnType(TypeKind.STRING, length=length))
+        return sa.Column(name, type_, nullable=nullable, comment=comment)
 
     def number(name: str, comment: str) -> sa.Column[Any]:
         return sa.Column(name, sa.BigInteger(), nullable=False, comment=comment)
@@ -262,7 +268,7 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
     def audit() -> list[sa.Column[Any]]:
         return [
             text("run_id", _RUN_ID_LENGTH, "The run that wrote the row"),
-            sa.Column("load_ts", sa.TIMESTAMP(), nullable=False, comment="When (UTC)"),
+            sa.Column("load_ts", TIMESTAMP, nullable=False, comment="When (UTC)"),
         ]
 
     return {
@@ -289,7 +295,7 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 text("source", 60, "Source"),
                 day(),
                 text("file_name", 400, "File, relative to the landing root"),
-                sa.Column("line", sa.BigInteger(), nullable=True, comment="Line in the file, or record in a Parquet file"),
+                sa.Column("line", sa.BigInteger(), nullable=True, comment="Line in the file; record in a Parquet file"),
                 text("rule", 200, "The rule that was broken"),
                 text("column_name", 200, "The column that broke it", nullable=True),
                 text("reason", 2000, "What was expected and what was found"),
@@ -314,7 +320,7 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 text("check_name", 60, "Check"),
                 day(),
                 sa.Column("passed", sa.Boolean(), nullable=False, comment="Whether it passed"),
-                sa.Column("blocks", sa.Boolean(), nullable=False, comment="Failed, and stops what depends on the table"),
+                sa.Column("blocks", sa.Boolean(), nullable=False, comment="Failed, and stops what depends on it"),
                 text("message", 2000, "What failed", nullable=True),
                 *audit(),
             ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.loading.marts.attribution import first_responses, responders
 from cdm_assets.loading.marts.measures import CHANNELS, later_of, rate, total
@@ -27,7 +28,7 @@ _COUNTS: Final = (
 def campaign_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     """Contacts, cost, first responses and redemptions of each campaign on each date with any."""
     contact, answered = tables["itf.contact"], first_responses(tables, dates)
-    zero = sa.literal_column("0")
+    zero: ColumnElement[Any] = sa.literal_column("0")
     by_channel = [sa.case((contact.c.channel == c, 1), else_=0).label(f"contacts_{c}") for c in CHANNELS]
     made = sa.select(
         contact.c.business_date,
@@ -55,9 +56,7 @@ def campaign_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
         for c in rows.c
         if c.name not in ("business_date", "campaign_id")
     ]
-    return sa.select(rows.c.business_date, rows.c.campaign_id, *sums).group_by(
-        rows.c.business_date, rows.c.campaign_id
-    )
+    return sa.select(rows.c.business_date, rows.c.campaign_id, *sums).group_by(rows.c.business_date, rows.c.campaign_id)
 
 
 def campaign_customer_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
@@ -93,9 +92,7 @@ def campaign_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     campaign, so_far, sales = tables["itf.campaign"], _so_far(tables, dates), _attributed(tables, dates)
 
     def same_row(other: sa.Subquery) -> sa.ColumnElement[bool]:
-        return sa.and_(
-            other.c.campaign_id == campaign.c.campaign_id, other.c.business_date == campaign.c.business_date
-        )
+        return sa.and_(other.c.campaign_id == campaign.c.campaign_id, other.c.business_date == campaign.c.business_date)
 
     count = {name: sa.func.coalesce(so_far.c[name], 0) for name in _COUNTS}
     cost = sa.cast(sa.func.coalesce(so_far.c.contact_cost, 0), _COST)

@@ -9,7 +9,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.loading.marts.attribution import first_responses
 from cdm_assets.loading.marts.measures import CHANNELS, later_of, rate, total
-from cdm_assets.loading.stamp import in_range
+from cdm_assets.loading.stamp import in_range, next_or_never
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.functions import days_after, days_between
 from cdm_assets.warehouse.tables import Tables
@@ -19,6 +19,8 @@ CONTACTS: Final = ("contacts", *(f"contacts_{channel}" for channel in CHANNELS),
 RESPONSES: Final = ("responses", *(f"responses_{channel}" for channel in CHANNELS), "redemptions")
 WINDOW_DAYS: Final[dict[str, int | None]] = {"lifetime": None, "7d": 7, "30d": 30, "90d": 90}
 _QUINTILES: Final = 5
+_UNKNOWN_DEPARTMENT: Final = "UNKNOWN"
+"""As the interface says it of an article without details."""
 _COUNT: Final = sa.BigInteger()
 _MONEY: Final = sa.Numeric(18, 2)
 
@@ -105,16 +107,22 @@ def _responses(tables: Tables, dates: DateRange) -> sa.Subquery:
 
 
 def customer_department_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
-    """Spending by department, by the department the article had on the day of the purchase."""
+    """Spending by department, by the department the article had on the day of the purchase.
+
+    A purchase that arrives late can be older than the first date its article is known; its department is unknown then.
+    """
     line, product = tables["itf.transaction"], tables["itf.product"]
     same_article = sa.and_(
-        product.c.product_id == line.c.product_id, product.c.business_date == line.c.business_date
+        product.c.product_id == line.c.product_id,
+        product.c.business_date == line.c.business_date,
+        in_range(product.c.business_date, dates),
     )
-    keys = [line.c.business_date, line.c.customer_id, product.c.department]
+    department = sa.func.coalesce(product.c.department, sa.literal_column(f"'{_UNKNOWN_DEPARTMENT}'"))
+    keys = [line.c.business_date, line.c.customer_id, department]
     return (
-        sa.select(*keys, total(line.c.sales_amount, _MONEY).label("sales_amount"))
-        .select_from(line.join(product, same_article))
-        .where(in_range(line.c.business_date, dates), in_range(product.c.business_date, dates))
+        sa.select(*keys[:2], department.label("department"), total(line.c.sales_amount, _MONEY).label("sales_amount"))
+        .select_from(line.outerjoin(product, same_article))
+        .where(in_range(line.c.business_date, dates))
         .group_by(*keys)
     )
 
@@ -127,7 +135,7 @@ def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     on_that_date = sa.and_(
         favourite.c.customer_id == running.c.customer_id,
         favourite.c.day <= running.c.business_date,
-        sa.or_(favourite.c.until.is_(None), favourite.c.until > running.c.business_date),
+        favourite.c.until > running.c.business_date,
     )
     same_row = sa.and_(
         customer.c.customer_id == running.c.customer_id, customer.c.business_date == running.c.business_date
@@ -211,9 +219,7 @@ def _running(tables: Tables, dates: DateRange) -> sa.Subquery:
     is put on its first date. One pass over the days and the range serves one date and a year alike.
     """
     customer, changes = tables["itf.customer"], _window_changes(tables, dates)
-    same_day = sa.and_(
-        changes.c.customer_id == customer.c.customer_id, changes.c.day == customer.c.business_date
-    )
+    same_day = sa.and_(changes.c.customer_id == customer.c.customer_id, changes.c.day == customer.c.business_date)
     over: dict[str, Any] = {"partition_by": customer.c.customer_id, "order_by": customer.c.business_date}
     sums = [
         sa.func.coalesce(sa.func.sum(changes.c[name]).over(**over), 0).label(name)
@@ -318,20 +324,13 @@ def _favourite_departments(tables: Tables, dates: DateRange) -> sa.Subquery:
     )
     sums = (
         sa.select(days.c.customer_id, days.c.day, departments.c.department, so_far.label("sales_so_far"))
-        .select_from(
-            days.join(departments, departments.c.customer_id == days.c.customer_id).outerjoin(daily, same)
-        )
+        .select_from(days.join(departments, departments.c.customer_id == days.c.customer_id).outerjoin(daily, same))
         .subquery("department_sums")
     )
     rank = sa.func.row_number().over(
         partition_by=[sums.c.customer_id, sums.c.day], order_by=[sums.c.sales_so_far.desc(), sums.c.department]
     )
-    ranked = (
-        sa.select(*sums.c, rank.label("rank_of_day")).where(sums.c.sales_so_far.is_not(None)).subquery("ranked")
-    )
-    until = sa.func.lead(ranked.c.day).over(partition_by=ranked.c.customer_id, order_by=ranked.c.day)
-    return (
-        sa.select(ranked.c.customer_id, ranked.c.department, ranked.c.day, until.label("until"))
-        .where(ranked.c.rank_of_day == 1)
-        .subquery("favourites")
-    )
+    ranked = sa.select(*sums.c, rank.label("rank_of_day")).where(sums.c.sales_so_far.is_not(None)).subquery("ranked")
+    best = sa.select(*ranked.c).where(ranked.c.rank_of_day == 1).subquery("best")
+    until = next_or_never(best.c.day, partition_by=best.c.customer_id)
+    return sa.select(best.c.customer_id, best.c.department, best.c.day, until.label("until")).subquery("favourites")

@@ -12,7 +12,7 @@ from cdm_assets.loading.marts.measures import rate, total
 from cdm_assets.loading.stamp import in_range
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.functions import seconds_between
-from cdm_assets.warehouse.tables import Tables
+from cdm_assets.warehouse.tables import TIMESTAMP, Tables
 
 _COUNT: Final = sa.BigInteger()
 _COUNTS: Final = (
@@ -80,7 +80,7 @@ def flowchart_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
 
 def _activity(day: ColumnElement[Any], flowchart: ColumnElement[Any], **given: ColumnElement[Any]) -> sa.Select[Any]:
     """A row of activity: the given measures, nothing in the others."""
-    nothing = {"last_run_at": sa.cast(sa.null(), sa.TIMESTAMP())}
+    nothing = {"last_run_at": sa.cast(sa.null(), TIMESTAMP)}
     values = [given.get(name, nothing.get(name, sa.literal_column("0"))) for name in ("last_run_at", *_COUNTS)]
     labels = [value.label(name) for name, value in zip(("last_run_at", *_COUNTS), values, strict=True)]
     return sa.select(day.label("business_date"), flowchart.label("flowchart_id"), *labels)

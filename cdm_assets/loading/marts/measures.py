@@ -17,12 +17,21 @@ def total(value: ColumnElement[Any], type_: Any) -> ColumnElement[Any]:
 
 
 def rate(numerator: ColumnElement[Any], denominator: ColumnElement[Any], type_: Any) -> ColumnElement[Any]:
-    """numerator / denominator, NULL where the denominator is zero."""
+    """numerator / denominator, NULL where the denominator is zero.
+
+    DuckDB divides decimals as doubles, where 79.21 / 8 falls just short of 9.90125: ten decimals first, then the type's.
+    """
     exact = sa.cast(numerator, sa.Numeric(28, 8))
-    return sa.cast(exact / sa.func.nullif(denominator, 0), type_)
+    quotient = sa.cast(exact / sa.func.nullif(denominator, 0), sa.Numeric(38, 10))
+    return sa.cast(quotient, type_)
 
 
 def later_of(first: ColumnElement[Any], second: Any) -> ColumnElement[Any]:
-    """The later of two dates. (GREATEST is missing before SQL Server 2022.)"""
-    other = second if isinstance(second, ColumnElement) else sa.literal(second, sa.Date())
+    """The later of two dates. (GREATEST is missing before SQL Server 2022.)
+
+    A given date is written into the statement, not bound to it: what rows are grouped by must not hold a parameter.
+    """
+    other = second
+    if not isinstance(second, ColumnElement):
+        other = sa.cast(sa.bindparam(None, second, sa.Date(), literal_execute=True), sa.Date())
     return sa.case((first < other, other), else_=first)

@@ -1,0 +1,1 @@
+"""Tests of CDM Assets; the folders mirror the packages."""

@@ -1,0 +1,1 @@
+"""Tests of cdm_assets.warehouse."""

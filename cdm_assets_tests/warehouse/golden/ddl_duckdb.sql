@@ -1,0 +1,542 @@
+CREATE SCHEMA cdm_publish_db;
+
+CREATE SCHEMA cdp_metadata;
+
+CREATE SCHEMA cs_360_db;
+
+CREATE SCHEMA itf;
+
+CREATE SCHEMA ldz;
+
+CREATE SCHEMA rdv;
+
+CREATE TABLE cdm_publish_db.customer_360 (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(64),
+	spent NUMERIC(18, 2) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE cdm_publish_db.customer_360 IS 'All that is known of each customer. Only dates whose blocking checks passed; direct and sensitive columns tokenized.';
+
+COMMENT ON COLUMN cdm_publish_db.customer_360.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdm_publish_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN cdm_publish_db.customer_360.run_id IS 'The run that loaded the row';
+
+CREATE TABLE cdp_metadata.calendar (
+	business_date DATE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.calendar IS 'Every date from the platform''s first to far beyond its last.';
+
+COMMENT ON COLUMN cdp_metadata.calendar.business_date IS 'Business date';
+
+CREATE TABLE cdp_metadata.check_result (
+	table_key VARCHAR(120) NOT NULL,
+	check_name VARCHAR(60) NOT NULL,
+	business_date DATE NOT NULL,
+	passed BOOLEAN NOT NULL,
+	blocks BOOLEAN NOT NULL,
+	message VARCHAR(2000),
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.check_result IS 'The last result of each check of each partition.';
+
+COMMENT ON COLUMN cdp_metadata.check_result.table_key IS 'schema.table';
+
+COMMENT ON COLUMN cdp_metadata.check_result.check_name IS 'Check';
+
+COMMENT ON COLUMN cdp_metadata.check_result.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.check_result.passed IS 'Whether it passed';
+
+COMMENT ON COLUMN cdp_metadata.check_result.blocks IS 'Failed, and stops what depends on it';
+
+COMMENT ON COLUMN cdp_metadata.check_result.message IS 'What failed';
+
+COMMENT ON COLUMN cdp_metadata.check_result.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.check_result.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.landing_file (
+	source VARCHAR(60) NOT NULL,
+	business_date DATE NOT NULL,
+	file_name VARCHAR(400) NOT NULL,
+	state VARCHAR(20) NOT NULL,
+	size_bytes BIGINT NOT NULL,
+	sha256 VARCHAR(64),
+	rows_read BIGINT NOT NULL,
+	rows_loaded BIGINT NOT NULL,
+	rows_rejected BIGINT NOT NULL,
+	reason VARCHAR(2000),
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.landing_file IS 'What each source''s landing partition holds and which file it came from.';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.file_name IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.state IS 'loaded, absent (legally no file) or rejected';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.size_bytes IS 'Size of the file';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.sha256 IS 'Hash of the file''s bytes';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.rows_read IS 'Records in the file';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.rows_loaded IS 'Records in the landing zone';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.rows_rejected IS 'Records in rejected_record';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.reason IS 'Why the file was rejected';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.load_log (
+	table_key VARCHAR(120) NOT NULL,
+	first_date DATE NOT NULL,
+	last_date DATE NOT NULL,
+	rows_read BIGINT NOT NULL,
+	rows_inserted BIGINT NOT NULL,
+	rows_removed BIGINT NOT NULL,
+	rows_rejected BIGINT NOT NULL,
+	seconds NUMERIC(12, 3) NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.load_log IS 'One row a load: a table and a range of dates.';
+
+COMMENT ON COLUMN cdp_metadata.load_log.table_key IS 'schema.table';
+
+COMMENT ON COLUMN cdp_metadata.load_log.first_date IS 'First date of the range';
+
+COMMENT ON COLUMN cdp_metadata.load_log.last_date IS 'Last date of the range';
+
+COMMENT ON COLUMN cdp_metadata.load_log.rows_read IS 'Rows read';
+
+COMMENT ON COLUMN cdp_metadata.load_log.rows_inserted IS 'Rows inserted';
+
+COMMENT ON COLUMN cdp_metadata.load_log.rows_removed IS 'Rows removed';
+
+COMMENT ON COLUMN cdp_metadata.load_log.rows_rejected IS 'Rows rejected';
+
+COMMENT ON COLUMN cdp_metadata.load_log.seconds IS 'Seconds in files and SQL';
+
+COMMENT ON COLUMN cdp_metadata.load_log.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.load_log.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.partition_load (
+	table_key VARCHAR(120) NOT NULL,
+	business_date DATE NOT NULL,
+	rows_in_partition BIGINT NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.partition_load IS 'The last load of each partition of each table.';
+
+COMMENT ON COLUMN cdp_metadata.partition_load.table_key IS 'schema.table';
+
+COMMENT ON COLUMN cdp_metadata.partition_load.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.partition_load.rows_in_partition IS 'Rows after the load';
+
+COMMENT ON COLUMN cdp_metadata.partition_load.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.partition_load.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.rejected_record (
+	source VARCHAR(60) NOT NULL,
+	business_date DATE NOT NULL,
+	file_name VARCHAR(400) NOT NULL,
+	line BIGINT,
+	rule VARCHAR(200) NOT NULL,
+	column_name VARCHAR(200),
+	reason VARCHAR(2000) NOT NULL,
+	raw_text TEXT,
+	whole_file BOOLEAN NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.rejected_record IS 'Every record and every file that could not be loaded, with the reason.';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.file_name IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.line IS 'Line in the file; record in a Parquet file';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.rule IS 'The rule that was broken';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.column_name IS 'The column that broke it';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.reason IS 'What was expected and what was found';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.raw_text IS 'The record as received';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.whole_file IS 'The file as a whole was refused';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.rejected_record.load_ts IS 'When (UTC)';
+
+CREATE TABLE cs_360_db.customer_360 (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	spent NUMERIC(18, 2) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE cs_360_db.customer_360 IS 'All that is known of each customer.';
+
+COMMENT ON COLUMN cs_360_db.customer_360.business_date IS 'Business date';
+
+COMMENT ON COLUMN cs_360_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN cs_360_db.customer_360.run_id IS 'The run that loaded the row';
+
+CREATE TABLE itf.customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE itf.customer IS 'Every customer known on that date.';
+
+COMMENT ON COLUMN itf.customer.business_date IS 'As-of date';
+
+COMMENT ON COLUMN itf.customer.customer_id IS 'Customer''s number';
+
+COMMENT ON COLUMN itf.customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN itf.customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_assortment (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_assortment IS 'Which customer is shown which product, as Parquet, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	name VARCHAR(20) NOT NULL,
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_customer IS 'Customers, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_customer.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_product (
+	business_date DATE NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_product IS 'Changed articles.';
+
+COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_purchase (
+	business_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_purchase IS 'Purchases; no file on days the shops are closed.';
+
+COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.h_customer (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.h_customer IS 'A customer.';
+
+COMMENT ON COLUMN rdv.h_customer.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_customer.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.h_customer.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.h_product (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.h_product IS 'An article.';
+
+COMMENT ON COLUMN rdv.h_product.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_product.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.h_product.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_assortment (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.l_assortment IS 'Shown products.';
+
+COMMENT ON COLUMN rdv.l_assortment.business_date IS 'First date any source sent the relation';
+
+COMMENT ON COLUMN rdv.l_assortment.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.l_assortment.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_assortment.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_assortment.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_purchase (
+	business_date DATE NOT NULL,
+	purchase_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	event_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.l_purchase IS 'A purchase.';
+
+COMMENT ON COLUMN rdv.l_purchase.business_date IS 'First date a file held the event';
+
+COMMENT ON COLUMN rdv.l_purchase.purchase_hk IS 'Hash key of purchase';
+
+COMMENT ON COLUMN rdv.l_purchase.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_purchase.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_purchase.event_date IS 'Date of the event time';
+
+COMMENT ON COLUMN rdv.l_purchase.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_assortment_details (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_assortment_details IS 'History of assortment as source assortment tells it.';
+
+COMMENT ON COLUMN rdv.s_assortment_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_assortment_details.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.s_assortment_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_assortment_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_assortment_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_assortment_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_assortment_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_customer_details (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	name VARCHAR(20),
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_customer_details IS 'History of customer as source customer tells it.';
+
+COMMENT ON COLUMN rdv.s_customer_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_customer_details.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.s_customer_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_customer_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_customer_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_customer_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_customer_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_product_details (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_product_details IS 'History of product as source product tells it.';
+
+COMMENT ON COLUMN rdv.s_product_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_product_details.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.s_product_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_product_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_product_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_product_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_product_details.run_id IS 'The run that loaded the row';
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_current AS
+SELECT cdm_publish_db.customer_360.business_date, cdm_publish_db.customer_360.customer_id, cdm_publish_db.customer_360.email, cdm_publish_db.customer_360.spent, cdm_publish_db.customer_360.load_ts, cdm_publish_db.customer_360.run_id
+FROM cdm_publish_db.customer_360
+WHERE cdm_publish_db.customer_360.business_date = (SELECT max(cdm_publish_db.customer_360.business_date) AS max_1
+FROM cdm_publish_db.customer_360);
+
