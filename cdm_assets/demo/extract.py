@@ -1,4 +1,4 @@
-"""One extract file: its layout, its bytes, and how those bytes are written so that they never vary.
+r"""One extract file: its layout, its bytes, and how those bytes are written so that they never vary.
 
 CSV files are UTF-8 with a header line, commas, `\\n` line ends, RFC 4180 quotes only where a value needs them, and
 nothing between the commas for NULL. Gzip carries neither time nor file name.

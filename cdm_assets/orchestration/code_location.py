@@ -14,6 +14,7 @@ from dagster import (
 )
 
 from cdm_assets.catalog.reading import read_catalog
+from cdm_assets.loading.marts.consistency import marts_faults
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
@@ -25,7 +26,7 @@ DAILY_JOB: Final = "daily"
 
 def table_loads(settings: Settings) -> TableLoads:
     """The loads of the site's catalog. Raises CatalogError naming every mistake in it."""
-    catalog = read_catalog(settings.catalog_overlay)
+    catalog = read_catalog(settings.catalog_overlay, further_rules=[marts_faults])
     return TableLoads(Tables(catalog, schema_prefix=settings.schema_prefix))
 
 

@@ -370,7 +370,7 @@ def test_the_small_catalog_has_no_mistake(read: Read) -> None:
             SOURCE,
             "{name: credit,",
             "{key: true, name: credit,",
-            "sources/customer:10: key column 'credit' is decimal(9,2); expected text, a whole number or a date in a key",
+            "sources/customer:10: key column 'credit' is decimal(9,2); expected text, a whole number or a date",
         ),
         # the vault
         (

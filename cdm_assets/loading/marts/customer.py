@@ -246,7 +246,7 @@ def _window_changes(tables: Tables, dates: DateRange) -> sa.Subquery:
     activity, known = tables["agg.customer_day"], _first_dates(tables, dates)
     parts = []
     for leaving, window_days in WINDOW_DAYS.items():
-        day = activity.c.business_date
+        day: ColumnElement[Any] = activity.c.business_date
         if window_days is not None:
             day = days_after(activity.c.business_date, sa.literal_column(str(window_days)))
         values: list[ColumnElement[Any]] = []

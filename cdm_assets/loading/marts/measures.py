@@ -17,9 +17,9 @@ def total(value: ColumnElement[Any], type_: Any) -> ColumnElement[Any]:
 
 
 def rate(numerator: ColumnElement[Any], denominator: ColumnElement[Any], type_: Any) -> ColumnElement[Any]:
-    """numerator / denominator, NULL where the denominator is zero.
+    """The quotient, NULL where the denominator is zero.
 
-    DuckDB divides decimals as doubles, where 79.21 / 8 falls just short of 9.90125: ten decimals first, then the type's.
+    DuckDB divides decimals as doubles, where 79.21 / 8 falls just short of 9.90125: so ten decimals, then the type's.
     """
     exact = sa.cast(numerator, sa.Numeric(28, 8))
     quotient = sa.cast(exact / sa.func.nullif(denominator, 0), sa.Numeric(38, 10))
@@ -27,7 +27,7 @@ def rate(numerator: ColumnElement[Any], denominator: ColumnElement[Any], type_: 
 
 
 def later_of(first: ColumnElement[Any], second: Any) -> ColumnElement[Any]:
-    """The later of two dates. (GREATEST is missing before SQL Server 2022.)
+    """The later of two dates; GREATEST is missing before SQL Server 2022.
 
     A given date is written into the statement, not bound to it: what rows are grouped by must not hold a parameter.
     """
