@@ -16,7 +16,7 @@ export CDM_HOME ?= $(CURDIR)/.cdm
 export DAGSTER_HOME ?= $(CDM_HOME)/dagster
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run ui test lint format bench status clean help
+.PHONY: run ui test test-deep lint format bench status clean help
 
 run: $(READY) ## Write the demo landing area and load it: Day 0 and the 30 days after it (DAYS=366, or START= END=)
 	$(BIN)/cdm demo $(DATES)
@@ -30,6 +30,9 @@ status: $(READY) ## Show what is loaded and which checks failed
 
 test: $(READY) ## Run the tests
 	$(BIN)/pytest -n 2 --dist worksteal
+
+test-deep: $(READY) ## Run the slow tests: the laws of the load contract with hundreds of random histories
+	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 lint: $(READY) ## Format check, lint, types, package directions
 	$(BIN)/ruff format --check .
@@ -48,7 +51,7 @@ clean: ## Remove the environment and the demo's data
 	rm -rf $(VENV) .cdm
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 # uv installs in seconds what pip takes a minute for; pip installs uv.
 $(READY): pyproject.toml constraints.txt

@@ -5,7 +5,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from cdm_assets.catalog.reading import read_catalog
@@ -40,8 +39,12 @@ TOTALS: dict[str, tuple[Any, ...]] = {
     "select count(*) from rdv.l_response": (REDEMPTIONS,),
     "select count(*) from rdv.l_offer_product": (111_332,),
     # interface
-    "select count(*), sum(sales_amount), count(distinct basket_id), count(distinct customer_id) "
-    "from itf.transaction": (LINES, SALES, BASKETS, HOUSEHOLDS),
+    "select count(*), sum(sales_amount), count(distinct basket_id), count(distinct customer_id) from itf.transaction": (
+        LINES,
+        SALES,
+        BASKETS,
+        HOUSEHOLDS,
+    ),
     "select count(*) from itf.contact": (CONTACTS,),
     "select count(*) from itf.response": (REDEMPTIONS,),
     f"select count(*) from itf.campaign where {LAST}": (CAMPAIGNS,),
@@ -74,7 +77,6 @@ TOTALS: dict[str, tuple[Any, ...]] = {
 }
 
 
-@pytest.mark.slow
 def test_the_year_in_one_range_publishes_the_real_totals_in_every_layer(tmp_path: Path) -> None:
     write_landing_area(root=tmp_path / "landing", start=YEAR.first, end=YEAR.last)
     loads = TableLoads(Tables(read_catalog()))

@@ -23,8 +23,8 @@ from cdm_assets_tests.loading.vault_oracle import vault_content
 
 Row = tuple[Any, ...]
 
-_FEW: Final = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
-_MANY: Final = settings(_FEW, max_examples=200, derandomize=False)
+_FEW: Final = settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+_MANY: Final = settings(_FEW, max_examples=100, derandomize=False)
 
 _PERSONS: Final = st.sampled_from(["p1", "p2"])
 _SAME_PERSON: Final = st.sampled_from(["p1", " P1"])
@@ -227,7 +227,7 @@ def test_every_layer_is_a_function_of_the_files(open_contract_site: ContractSite
 @pytest.mark.slow
 def test_every_layer_is_a_function_of_the_files_in_depth(open_contract_site: ContractSite) -> None:
     machine = type("Machine", (AllLayers,), {"site": open_contract_site})
-    run_state_machine_as_test(machine, settings=settings(_MANY, max_examples=100, stateful_step_count=20))
+    run_state_machine_as_test(machine, settings=settings(_MANY, max_examples=40, stateful_step_count=20))
 
 
 SIX_DAYS: Final[dict[str, list[list[Row] | None]]] = {
@@ -272,21 +272,19 @@ def test_all_720_orders_of_six_snapshots_give_the_true_history(contract: Contrac
 
     A set is reached in the same state whatever the order, that is what is asserted; so going on from it once is enough.
     """
-    days, keys = SIX_DAYS["person"], ("rdv.h_person", "rdv.s_person_details")
+    days, key = SIX_DAYS["person"], "rdv.s_person_details"
     orders = {frozenset[int](): 1}
-    filled = [*keys, "ldz.ldz_person", "cdp_metadata.landing_file", "cdp_metadata.partition_load"]
+    filled = [key, "ldz.ldz_person", "cdp_metadata.landing_file", "cdp_metadata.partition_load"]
     states = {frozenset[int](): contract.save(filled)}
     for size in range(HORIZON):
         for loaded in [s for s in orders if len(s) == size]:
             for number in set(range(HORIZON)) - loaded:
                 contract.restore(states[loaded], filled)
                 contract.put("person", number, days[number])
-                for key in keys:
-                    contract.load(key, DateRange(day(number), day(number)))
+                contract.load(key, DateRange(day(number), day(number)))
                 reached = loaded | {number}
                 expected = vault_content(contract.catalog, present({("person", n): days[n] for n in reached}))
-                found = contract.content(layers=["rdv"])
-                assert [found[key] for key in keys] == [expected[key] for key in keys], (loaded, number)
+                assert contract.content(layers=["rdv"])[key] == expected[key], (loaded, number)
                 orders[reached] = orders.get(reached, 0) + orders[loaded]
                 if reached not in states:
                     states[reached] = contract.save(filled)

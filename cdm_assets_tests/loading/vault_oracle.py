@@ -18,11 +18,11 @@ Files = Mapping[tuple[str, int], Sequence[Sequence[Any]]]
 
 def text_of(value: Any, kind: TypeKind, scale: int | None) -> str | None:
     """Version 1 of the hash contract: a value as canonical text."""
-    if value is None or (isinstance(value, str) and not value.strip()):
+    if value is None or (isinstance(value, str) and not value.strip(" ")):
         return None
     match kind:
         case TypeKind.STRING:
-            return str(value).strip()
+            return str(value).strip(" ")
         case TypeKind.DECIMAL:
             return f"{Decimal(value):.{scale or 0}f}"
         case TypeKind.TIMESTAMP:
@@ -32,8 +32,9 @@ def text_of(value: Any, kind: TypeKind, scale: int | None) -> str | None:
 
 
 def md5_of(texts: Sequence[str | None]) -> str:
+    """The hash of a list of texts; of one without parts too."""
     parts = [r"\N" if t is None else t.replace("\\", "\\\\").replace("|", r"\|") for t in texts]
-    return hashlib.md5("|".join(parts).encode(), usedforsecurity=False).hexdigest()
+    return hashlib.md5(("|".join(parts) if parts else r"\E").encode(), usedforsecurity=False).hexdigest()
 
 
 def vault_content(catalog: Catalog, files: Files) -> Content:
@@ -118,7 +119,7 @@ def _history(catalog: Catalog, files: Files, name: str) -> Iterator[tuple[Any, .
         }
         for key, record in said.items():
             kinds = [(source.columns_by_name[a].type.kind, source.columns_by_name[a].type.scale) for a in attributes]
-            hashdiff = md5_of([text_of(record[a], *k) for a, k in zip(attributes, kinds, strict=True)] or [""])
+            hashdiff = md5_of([text_of(record[a], *k) for a, k in zip(attributes, kinds, strict=True)])
             if state.get(key) != hashdiff:
                 yield (day(number), md5_of(key), True, hashdiff, *(record[a] for a in attributes), source.source)
             state[key] = hashdiff
