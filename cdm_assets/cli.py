@@ -228,8 +228,18 @@ def _clear_errors() -> Iterator[None]:
     from cdm_assets.orchestration.daily_run import UnknownSelection
     from cdm_assets.warehouse.ddl import SchemaMismatch
     from cdm_assets.warehouse.engine import WarehouseBusy
+    from cdm_assets.warehouse.landing_files import LandingAreaMissing
 
-    known = (Stopped, SettingsError, CatalogError, SchemaMismatch, WarehouseBusy, TokenKeyError, UnknownSelection)
+    known = (
+        Stopped,
+        SettingsError,
+        CatalogError,
+        LandingAreaMissing,
+        SchemaMismatch,
+        TokenKeyError,
+        UnknownSelection,
+        WarehouseBusy,
+    )
     try:
         yield
     except known as reason:

@@ -30,12 +30,12 @@ from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.functions import canonical_text, matches
 from cdm_assets.warehouse.landing_files import (
     FileFault,
-    LandingAreaMissing,
     LandingFile,
     RecordFault,
     file_name_of,
     find_file,
     records_of,
+    require_landing_area,
 )
 from cdm_assets.warehouse.tables import sql_type
 
@@ -87,8 +87,7 @@ def load_landing(
     Idempotent, one transaction. A date whose file is at fault keeps its old partition and is listed in the result.
     Raises LandingAreaMissing if `landing_root` is no folder.
     """
-    if not landing_root.is_dir():
-        raise LandingAreaMissing(f"the landing area {landing_root} does not exist; mount it, or set CDM_LANDING")
+    require_landing_area(landing_root)
     files, faults = _files_of(source, dates, landing_root)
     with staging(warehouse, source) as stage:
         stage.read(file for file in files.values() if file is not None)

@@ -18,6 +18,7 @@ from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
+from cdm_assets.warehouse.landing_files import require_landing_area
 
 
 class UnknownSelection(Exception):
@@ -43,8 +44,9 @@ def run_dates(
 ) -> RunSummary:
     """Load what is stale within `dates`; with `force`, everything selected.
 
-    Raises WarehouseBusy, SchemaMismatch or UnknownSelection before any run is created.
+    Raises LandingAreaMissing, WarehouseBusy, SchemaMismatch or UnknownSelection before any run is created.
     """
+    require_landing_area(settings.landing_root)
     wanted = _selected(loads, selection)
     runs = [PlannedRun(dates, wanted)] if force else _plan(settings, loads, dates, wanted)
     if not runs:

@@ -9,7 +9,7 @@ import fcntl
 from pathlib import Path
 from typing import Any
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 from dagster import DagsterInstance
 
 HEADER = "# Written by cdm. Delete this line to keep your own version of the file."

@@ -101,6 +101,15 @@ class Record:
         return readable(self.received)
 
 
+def require_landing_area(landing_root: Path) -> None:
+    """Raise LandingAreaMissing if `landing_root` is no folder."""
+    if not landing_root.is_dir():
+        raise LandingAreaMissing(
+            f"the landing area {landing_root} does not exist; "
+            "mount it, set CDM_LANDING, or write the demo's with `cdm demo`"
+        )
+
+
 def file_name_of(source: Source, business_date: date) -> str:
     """The file's name relative to the landing root."""
     return source.files.path.replace(DATE_PLACEHOLDER, business_date.isoformat())

@@ -350,7 +350,7 @@ def test_a_landing_area_that_is_gone_stops_the_load_instead_of_emptying_partitio
     site.load("purchase")
     moved = site.landing_root.rename(site.landing_root.with_name("not mounted"))
     try:
-        with pytest.raises(LandingAreaMissing, match="does not exist; mount it, or set CDM_LANDING"):
+        with pytest.raises(LandingAreaMissing, match="does not exist; mount it, set CDM_LANDING"):
             site.load("purchase")
     finally:
         moved.rename(site.landing_root)
