@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 from dagster import (
@@ -24,8 +25,9 @@ from cdm_assets.warehouse.tables import Tables
 DAILY_JOB: Final = "daily"
 
 
+@cache
 def table_loads(settings: Settings) -> TableLoads:
-    """The loads of the site's catalog. Raises CatalogError naming every mistake in it."""
+    """The loads of the site's catalog, read once a process. Raises CatalogError naming every mistake in it."""
     catalog = read_catalog(settings.catalog_overlay, further_rules=[marts_faults])
     return TableLoads(Tables(catalog, schema_prefix=settings.schema_prefix))
 
