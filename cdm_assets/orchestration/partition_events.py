@@ -15,6 +15,7 @@ check's output.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 from uuid import uuid4
 
 from dagster import (
@@ -31,10 +32,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.events import DagsterEventBatchMetadata
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._time import get_current_timestamp
-from pydantic import JsonValue
 
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
 
+_COLUMN_LINEAGE = "dagster/column_lineage"
 _SEVERITY = {"error": AssetCheckSeverity.ERROR, "warn": AssetCheckSeverity.WARN}
 
 
@@ -53,7 +54,9 @@ def report_partitions(
     partitions = list(context.partition_keys)
     _require_complete(context, report, partitions)
     asset_key = context.asset_key
-    _set_partition_metadata(context, asset_key, _partition_metadata(report))
+    metadata = _partition_metadata(report)
+    metadata[partitions[-1]] |= _column_lineage(context, asset_key)
+    _set_partition_metadata(context, asset_key, metadata)
     yield MaterializeResult(asset_key=asset_key, metadata={**report.metadata, "seconds": round(report.seconds, 3)})
     evaluations = _evaluations(context, asset_key, report.checks, partitions)
     if len(partitions) == 1:
@@ -88,11 +91,17 @@ def _differences(what: str, found: set[str], expected: set[str]) -> Iterator[str
             yield f"{what} {word}: {', '.join(sorted(items)[:5])}{' …' if len(items) > 5 else ''} ({len(items)})"
 
 
-def _partition_metadata(report: LoadReport) -> Mapping[str, Mapping[str, JsonValue]]:
+def _column_lineage(context: AssetExecutionContext, asset_key: AssetKey) -> Mapping[str, Any]:
+    """The definition's column lineage, where the UI looks for it: on the latest materialization, so once a run."""
+    declared = context.assets_def.metadata_by_key[asset_key]
+    return {_COLUMN_LINEAGE: declared[_COLUMN_LINEAGE]} if _COLUMN_LINEAGE in declared else {}
+
+
+def _partition_metadata(report: LoadReport) -> dict[str, dict[str, Any]]:
     return {day.isoformat(): _row_metadata(report.rows[day], counts) for day, counts in report.row_counts.items()}
 
 
-def _row_metadata(rows: int, counts: RowCounts) -> Mapping[str, JsonValue]:
+def _row_metadata(rows: int, counts: RowCounts) -> dict[str, Any]:
     return {
         "dagster/partition_row_count": rows,
         "rows_read": counts.read,
@@ -103,7 +112,7 @@ def _row_metadata(rows: int, counts: RowCounts) -> Mapping[str, JsonValue]:
 
 
 def _set_partition_metadata(
-    context: AssetExecutionContext, asset_key: AssetKey, metadata: Mapping[str, Mapping[str, JsonValue]]
+    context: AssetExecutionContext, asset_key: AssetKey, metadata: Mapping[str, Mapping[str, Any]]
 ) -> None:
     step_context = context.get_step_execution_context()
     step_context._metadata_accumulator = OutputMetadataAccumulator(  # noqa: SLF001

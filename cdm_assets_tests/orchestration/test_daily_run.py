@@ -131,6 +131,20 @@ def test_every_partition_shows_its_own_rows_and_checks_in_the_event_log(loaded: 
                 assert AssetCheckExecutionRecordStatus.PLANNED not in {record.status for record in history}
 
 
+def test_the_latest_materialization_of_a_run_carries_the_column_lineage_that_the_ui_shows(loaded: DemoSite) -> None:
+    with DagsterInstance.from_config(str(loaded.settings.dagster_home)) as instance:
+        records = instance.fetch_materializations(AssetKey(["cs_360_db", "campaign_360"]), limit=3).records
+    latest, *earlier = [r.asset_materialization for r in records if r.asset_materialization]
+    assert latest.partition == str(LAST)
+    origins = latest.metadata["dagster/column_lineage"].value.deps_by_column["response_rate"]
+    assert {(origin.asset_key.to_user_string(), origin.column_name) for origin in origins} == {
+        ("agg/campaign_day", "contacts"),
+        ("agg/campaign_day", "contacts_control"),
+        ("agg/campaign_day", "responses"),
+    }
+    assert all("dagster/column_lineage" not in materialization.metadata for materialization in earlier)
+
+
 def test_direct_pii_is_a_token_in_publish_and_nowhere_else(loaded: DemoSite) -> None:
     emails = "select distinct email from {}.customer_360 where email is not null"
     plain = {email for (email,) in loaded.query(emails.format("cs_360_db"))}
