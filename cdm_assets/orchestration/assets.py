@@ -29,10 +29,11 @@ from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoad
 from cdm_assets.orchestration.partition_events import report_partitions
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.lineage import SOME_DATES, column_lineage
+from cdm_assets.warehouse.lineage import SOME_DATES, Origins, column_lineage
 from cdm_assets.warehouse.tables import Tables
 
 WAREHOUSE_RESOURCE: Final = "warehouse"
+_MOST_ORIGINS: Final = 6
 _PII_ORDER: Final = [PiiClass.NONE, PiiClass.QUASI, PiiClass.SENSITIVE, PiiClass.DIRECT]
 _CHECK_DESCRIPTIONS: Final = {
     "keys": "The key is unique and never NULL; a partition that was not loaded fails here and says why.",
@@ -114,25 +115,26 @@ def _tags(tables: Tables, key: str) -> dict[str, str]:
 def _metadata(loads: TableLoads, key: str) -> dict[str, Any]:
     tables = loads.tables
     table, meta = tables[key], tables.meta(key)
+    select = loads.select(key, SOME_DATES)
+    lineage = column_lineage(select, table) if select is not None else {}
     metadata: dict[str, Any] = {
         "dagster/table_name": f"{table.schema}.{table.name}",
-        "dagster/column_schema": _column_schema(table, meta.key),
+        "dagster/column_schema": _column_schema(table, meta.key, lineage),
     }
-    select = loads.select(key, SOME_DATES)
-    if select is not None:
-        metadata["dagster/column_lineage"] = _column_lineage(tables, column_lineage(select, table))
+    if lineage:
+        metadata["dagster/column_lineage"] = _column_lineage(tables, lineage)
     else:
         metadata["landing_path"] = loads.catalog.sources[key.split("_", 1)[1]].files.path
     return metadata
 
 
-def _column_schema(table: sa.Table, key: tuple[str, ...]) -> TableSchema:
+def _column_schema(table: sa.Table, key: tuple[str, ...], lineage: Mapping[str, Origins]) -> TableSchema:
     return TableSchema(
         columns=[
             TableColumn(
                 name=column.name,
                 type=str(column.type),
-                description=column.comment,
+                description=_described(column, lineage.get(column.name, frozenset())),
                 constraints=TableColumnConstraints(nullable=bool(column.nullable)),
                 tags={"pii": column.info["pii"].value} if column.info.get("pii", PiiClass.NONE).value != "none" else {},
             )
@@ -142,7 +144,18 @@ def _column_schema(table: sa.Table, key: tuple[str, ...]) -> TableSchema:
     )
 
 
-def _column_lineage(tables: Tables, lineage: Mapping[str, frozenset[tuple[str, str]]]) -> TableColumnLineage:
+def _described(column: sa.Column[Any], origins: Origins) -> str | None:
+    """The column's comment and what it is computed from; the open-source UI shows column lineage nowhere else."""
+    if not origins:
+        return column.comment
+    names = [f"{table}.{name}" for table, name in sorted(origins)]
+    shown = ", ".join(names[:_MOST_ORIGINS]) + (
+        f" and {len(names) - _MOST_ORIGINS} more" if names[_MOST_ORIGINS:] else ""
+    )
+    return f"{column.comment or column.name} (from {shown})"
+
+
+def _column_lineage(tables: Tables, lineage: Mapping[str, Origins]) -> TableColumnLineage:
     return TableColumnLineage(
         {
             column: [

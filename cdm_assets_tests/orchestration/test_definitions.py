@@ -65,6 +65,13 @@ def test_every_asset_says_whose_it_is_what_it_is_and_how_it_is_checked(defs: Def
             assert spec.metadata["dagster/column_lineage"].deps_by_column, asset.key
 
 
+def test_a_columns_description_says_what_it_is_computed_from(defs: Definitions) -> None:
+    asset = next(a for a in _assets(defs) if a.key == AssetKey(["cs_360_db", "campaign_360"]))
+    schema = next(iter(asset.specs)).metadata["dagster/column_schema"]
+    described = {column.name: column.description for column in schema.columns}
+    assert described["redemptions"] == "Coupons redeemed (from agg.campaign_day.redemptions)"
+
+
 def test_dependencies_come_from_the_statements(defs: Definitions) -> None:
     graph = defs.resolve_asset_graph()
     assert graph.get(AssetKey(["itf", "product"])).parent_keys == {
