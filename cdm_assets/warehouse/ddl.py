@@ -110,6 +110,10 @@ def create_missing(warehouse: Warehouse) -> int:
             for schema in _schemas(tables):
                 connection.execute(CreateSchema(schema, if_not_exists=True))
             tables.metadata.create_all(connection, tables=missing, checkfirst=False)
+            # A table that was dropped to be built again holds nothing of what was loaded into it.
+            loads = tables["cdp_metadata.partition_load"]
+            new_keys = [Tables.key_of(table) for table in missing]
+            connection.execute(sa.delete(loads).where(loads.c.table_key.in_(new_keys)))
         for view in current_views(tables):
             if (view.schema, view.name) not in present:
                 connection.execute(view)

@@ -6,6 +6,7 @@ from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.plan import PlannedRun, planned_runs, stale_partitions
 from cdm_assets.operations.status import failed_checks, layer_statuses
 from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets_tests.small_site import Site, day
 
 DATES = DateRange(day(0), day(3))
@@ -87,6 +88,20 @@ def test_dates_apart_are_runs_apart(planner: Planner) -> None:
     for number in (0, 2):
         planner.land(number, amount="7.00")
     assert [run.dates.first for run in planner.plan()] == [day(0), day(2)]
+
+
+def test_a_dropped_table_is_built_again_with_what_depends_on_it(planner: Planner) -> None:
+    planner.load()
+    warehouse = planner.site.warehouse
+    with warehouse.transaction() as connection:
+        warehouse.tables["rdv.h_product"].drop(connection)
+    create_missing(warehouse)
+    (run,) = planner.plan()
+    assert run.dates == DATES
+    assert "rdv.h_product" in run.tables
+    assert "ldz.ldz_product" not in run.tables
+    planner.load()
+    assert planner.plan() == []
 
 
 def test_a_refused_file_is_tried_again(planner: Planner) -> None:
