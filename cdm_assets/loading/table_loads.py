@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cdm_assets.catalog.model import Catalog
+from cdm_assets.catalog.model import Catalog, Source
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.interface import interface_select
 from cdm_assets.loading.landing import load_landing
@@ -93,6 +93,10 @@ class TableLoads:
             found[key] = read.union(*(found[k] for k in read)) if read else frozenset()
         return found
 
+    def landing_source(self, key: str) -> Source:
+        """The source behind a landing-zone table."""
+        return self.catalog.sources[key.removeprefix(f"{Layer.LANDING}.ldz_")]
+
     def select(self, key: str, dates: DateRange) -> sa.Select[Any] | None:
         """The select that gives the rows of a table for `dates`; None for the landing zone, which reads files.
 
@@ -149,7 +153,7 @@ class TableLoads:
         warehouse = context.warehouse
         layer, name = key.split(".")
         if Layer(layer) is Layer.LANDING:
-            source = self.catalog.sources[name.removeprefix("ldz_")]
+            source = self.landing_source(key)
             landed = load_landing(warehouse, source, dates, landing_root=context.landing_root, stamp=stamp)
             return dict(landed.row_counts), {day: str(fault) for day, fault in landed.file_faults.items()}
         table = self.tables[key]

@@ -52,7 +52,7 @@ def stale_partitions(
     for key in loads.in_order:
         times = loaded.get(key, {})
         if key.startswith(f"{Layer.LANDING}."):
-            source = loads.catalog.sources[key.split(".")[1].removeprefix("ldz_")]
+            source = loads.landing_source(key)
             days = _changed_files(warehouse, source, dates, landing_root) | {d for d in dates if d not in times}
         else:
             days = _behind(loads, key, dates, loaded=loaded, stale=stale)

@@ -101,7 +101,7 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
 def _kinds(loads: TableLoads, key: str) -> set[str]:
     kinds = {"duckdb"}
     if key.startswith(f"{Layer.LANDING}."):
-        kinds.add(loads.catalog.sources[key.split("_", 1)[1]].files.format.value)
+        kinds.add(loads.landing_source(key).files.format.value)
     else:
         kinds.add("sql")
     return kinds
@@ -124,7 +124,7 @@ def _metadata(loads: TableLoads, key: str) -> dict[str, Any]:
     if lineage:
         metadata["dagster/column_lineage"] = _column_lineage(tables, lineage)
     else:
-        metadata["landing_path"] = loads.catalog.sources[key.split("_", 1)[1]].files.path
+        metadata["landing_path"] = loads.landing_source(key).files.path
     return metadata
 
 
@@ -171,6 +171,6 @@ def _column_lineage(tables: Tables, lineage: Mapping[str, Origins]) -> TableColu
 def _code_version(loads: TableLoads, key: str) -> str:
     """Changes with what the table holds: its source's YAML, or the select that fills it."""
     select = loads.select(key, SOME_DATES)
-    text = str(select) if select is not None else loads.catalog.sources[key.split("_", 1)[1]].model_dump_json()
+    text = str(select) if select is not None else loads.landing_source(key).model_dump_json()
     columns = ",".join(f"{column.name} {column.type}" for column in loads.tables[key].c)
     return hashlib.sha256(f"{text}{columns}".encode()).hexdigest()[:12]
