@@ -16,7 +16,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cdm_assets.loading.stamp import utc_now
 from cdm_assets.settings import Settings, SettingsError
 from cdm_assets.warehouse.dates import ONE_DAY, DateRange
 from cdm_assets.warehouse.tables import Tables
@@ -169,7 +168,7 @@ def _dates(settings: Settings, start: datetime | None, end: datetime | None, day
     """The range asked for, within the configured dates."""
     if end is not None and days is not None:
         raise Stopped("give --end or --days, not both")
-    configured_end = settings.end_date or utc_now().date() - ONE_DAY
+    configured_end = settings.last_business_date
     first = start.date() if start else settings.start_date
     last = end.date() if end else configured_end
     if days is not None:

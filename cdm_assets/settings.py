@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +44,11 @@ class Settings:
     memory_limit: str
     threads: int
     token_key: str | None
+
+    @property
+    def last_business_date(self) -> date:
+        """`end_date`, or yesterday (UTC)."""
+        return self.end_date or datetime.now(UTC).date() - timedelta(days=1)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:

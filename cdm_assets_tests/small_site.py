@@ -25,7 +25,7 @@ import sqlalchemy as sa
 
 from cdm_assets.catalog.model import Catalog, FileFormat, Source
 from cdm_assets.catalog.reading import read_catalog
-from cdm_assets.loading.landing import LandingLoad, load_landing
+from cdm_assets.loading.landing import LandingLoad, staged_files
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
@@ -239,7 +239,13 @@ class Site:
         self._loads += 1
         dates = DateRange(first, last or first)
         stamp = Stamp(f"run-{self._loads}")
-        return load_landing(self.warehouse, self.source(source), dates, landing_root=self.landing_root, stamp=stamp)
+        tables = self.warehouse.tables
+        with (
+            self.warehouse.connection() as connection,
+            staged_files(connection, tables, self.source(source), dates, self.landing_root) as files,
+            connection.begin(),
+        ):
+            return files.replace_partitions(stamp)
 
     def rows(
         self, table_key: str, *, audit: bool = False, where: Mapping[str, Any] | None = None

@@ -8,7 +8,8 @@ Always: records read = rows loaded + rows rejected, per file.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,8 +26,7 @@ from cdm_assets.loading.staging import Staging, staging
 from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import key_text
 from cdm_assets.validation.rules import expectation, row_rules, violates
-from cdm_assets.warehouse.dates import DateRange, ranges_of
-from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.dates import ranges_of
 from cdm_assets.warehouse.functions import canonical_text, matches
 from cdm_assets.warehouse.landing_files import (
     FileFault,
@@ -37,7 +37,7 @@ from cdm_assets.warehouse.landing_files import (
     records_of,
     require_landing_area,
 )
-from cdm_assets.warehouse.tables import sql_type
+from cdm_assets.warehouse.tables import Tables, sql_type
 
 _DATE: Final = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
 _TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0*)?)?"
@@ -79,29 +79,40 @@ class _RowTest:
     expected: str
 
 
-def load_landing(
-    warehouse: Warehouse, source: Source, dates: DateRange, *, landing_root: Path, stamp: Stamp
-) -> LandingLoad:
-    """Bring the landing zone of `source` in line with its files for `dates` (inclusive).
+class StagedFiles:
+    """The files of a source for some dates, read and staged, before any partition is touched."""
 
-    Idempotent, one transaction. A date whose file is at fault keeps its old partition and is listed in the result.
-    Raises LandingAreaMissing if `landing_root` is no folder.
+    def __init__(self, tables: Tables, stage: Staging, files: Mapping[date, LandingFile | None]) -> None:
+        self._tables, self._stage, self._files = tables, stage, files
+        self._read = stage.rows_by_file()
+        self.file_faults = dict(stage.file_faults)
+
+    def replace_partitions(self, stamp: Stamp) -> LandingLoad:
+        """Put the files' rows in the place of their partitions. Idempotent; the transaction is the caller's."""
+        sound = {day: file for day, file in self._files.items() if day not in self.file_faults}
+        counts = _replace_partitions(self._tables, self._stage, sound, read=self._read, stamp=stamp)
+        _register_faults(self._tables, self._stage, faults=self.file_faults, stamp=stamp)
+        return LandingLoad(counts | dict.fromkeys(self.file_faults, RowCounts()), self.file_faults)
+
+
+@contextmanager
+def staged_files(
+    connection: sa.Connection, tables: Tables, source: Source, dates: Iterable[date], landing_root: Path
+) -> Iterator[StagedFiles]:
+    """Read the files of `source` for `dates`. A date whose file is at fault is listed in `file_faults`.
+
+    Begins and ends transactions of its own on `connection`. Raises LandingAreaMissing if `landing_root` is no folder.
     """
     require_landing_area(landing_root)
     files, faults = _files_of(source, dates, landing_root)
-    with staging(warehouse, source) as stage:
+    with staging(connection, source) as stage:
         stage.read(file for file in files.values() if file is not None)
-        faults |= stage.file_faults
-        sound = {day: file for day, file in files.items() if day not in faults}
-        read = stage.rows_by_file()
-        with stage.connection.begin():
-            counts = _replace_partitions(warehouse, stage, sound, read=read, stamp=stamp)
-            _register_faults(warehouse, stage.connection, source, faults=faults, stamp=stamp)
-    return LandingLoad(counts | dict.fromkeys(faults, RowCounts()), faults)
+        stage.file_faults |= faults
+        yield StagedFiles(tables, stage, files)
 
 
 def _files_of(
-    source: Source, dates: DateRange, landing_root: Path
+    source: Source, dates: Iterable[date], landing_root: Path
 ) -> tuple[dict[date, LandingFile | None], dict[date, FileFault]]:
     files: dict[date, LandingFile | None] = {}
     faults: dict[date, FileFault] = {}
@@ -114,7 +125,7 @@ def _files_of(
 
 
 def _replace_partitions(
-    warehouse: Warehouse,
+    tables: Tables,
     stage: Staging,
     files: Mapping[date, LandingFile | None],
     *,
@@ -123,7 +134,7 @@ def _replace_partitions(
 ) -> dict[date, RowCounts]:
     """Put the staged rows in the place of the partitions of `files`, and the register in line with them."""
     source, connection = stage.source, stage.connection
-    table = warehouse.tables[f"ldz.{source.table}"]
+    table = tables[f"ldz.{source.table}"]
     removed: dict[date, int] = {}
     for dates in ranges_of(files):
         removed |= rows_by_date(connection, table, dates)
@@ -149,7 +160,7 @@ def _replace_partitions(
     rejected = list(_rejected_records(stage, rows, tests, at_fault, stamp)) if at_fault else []
     if len(rejected) != sum(count.rejected for count in counts.values()):
         raise RecordsLost(f"{table.name}: {len(rejected)} records were explained of those that did not load: {counts}")
-    _register(warehouse, connection, source, files=files, counts=counts, rejected=rejected, stamp=stamp)
+    _register(tables, connection, source, files=files, counts=counts, rejected=rejected, stamp=stamp)
     return counts
 
 
@@ -322,7 +333,7 @@ def _located(
 
 
 def _register(
-    warehouse: Warehouse,
+    tables: Tables,
     connection: sa.Connection,
     source: Source,
     *,
@@ -332,7 +343,7 @@ def _register(
     stamp: Stamp,
 ) -> None:
     """Write what each partition now holds and which records it lacks, in the place of what was known before."""
-    register, records = warehouse.tables["cdp_metadata.landing_file"], warehouse.tables["cdp_metadata.rejected_record"]
+    register, records = tables["cdp_metadata.landing_file"], tables["cdp_metadata.rejected_record"]
     rows = [
         {
             "source": source.source,
@@ -355,16 +366,10 @@ def _register(
         replace_rows(connection, table, condition, list(new_rows))
 
 
-def _register_faults(
-    warehouse: Warehouse,
-    connection: sa.Connection,
-    source: Source,
-    *,
-    faults: Mapping[date, FileFault],
-    stamp: Stamp,
-) -> None:
+def _register_faults(tables: Tables, stage: Staging, *, faults: Mapping[date, FileFault], stamp: Stamp) -> None:
     """Note the refused files beside what their partitions still hold."""
-    register, records = warehouse.tables["cdp_metadata.landing_file"], warehouse.tables["cdp_metadata.rejected_record"]
+    source, connection = stage.source, stage.connection
+    register, records = tables["cdp_metadata.landing_file"], tables["cdp_metadata.rejected_record"]
     for day, fault in faults.items():
         common = {"source": source.source, "business_date": day, **stamp.row}
         file_row = common | {"file_name": file_name_of(source, day), "state": "rejected", "reason": str(fault)[:2000]}

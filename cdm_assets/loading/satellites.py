@@ -6,7 +6,7 @@ Reloading [a, b] walks the observations of the range seeded with the state befor
 hashdiff changes. Only if later partitions exist, and only for keys whose state at b changed, what follows b is decided
 again: all later observations of a delta, which have to be looked for anyway; of a snapshot those of the next partition,
 since each lists every key. New rows are inserted before old ones are removed: both are there to tell which keys were
-touched.
+touched, and as of which dates their state is another.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from datetime import date
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, False_
 
 from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.types import Delivery
-from cdm_assets.loading.stamp import Stamp, in_range, insert_select
-from cdm_assets.loading.vault_keys import DateFilter, later_partitions_exist, parent_hash, parent_texts
-from cdm_assets.warehouse.dates import ONE_DAY, DateRange
-from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.loading.stamp import Stamp, in_range, insert_select, next_or_never
+from cdm_assets.loading.vault_keys import DateFilter, is_first_load, parent_hash, parent_texts
+from cdm_assets.warehouse.dates import NEVER, ONE_DAY, DateRange, from_on
 from cdm_assets.warehouse.functions import canonical_text, hashed
 from cdm_assets.warehouse.tables import Tables
 
@@ -31,25 +30,30 @@ NOT_LISTED: Final = "not listed"
 """The hashdiff of an end row; no hash looks like it."""
 
 
-def load_satellite(warehouse: Warehouse, name: str, dates: DateRange, stamp: Stamp) -> None:
-    """Bring satellite `name` up to date for `dates`. Idempotent, one transaction.
+def load_satellite(
+    connection: sa.Connection, tables: Tables, name: str, dates: DateRange, stamp: Stamp
+) -> list[DateRange]:
+    """Bring satellite `name` up to date for `dates`. Idempotent; the transaction is the caller's.
 
-    A day loaded on time takes two statements; only where later partitions exist are they looked at.
+    Returns the dates as of which the state of some key is another than before. A day loaded on time takes two
+    statements and returns all dates from it on; only where it or a later one was loaded before is more asked.
     """
-    tables = warehouse.tables
     satellite = Satellite(tables.catalog, tables, name)
-    with warehouse.transaction() as connection:
-        if not later_partitions_exist(connection, tables, (satellite.source.source,), dates):
-            for statement in satellite.on_time_statements(dates, stamp):
-                connection.execute(statement)
-        elif satellite.is_snapshot:
-            _load_late_snapshot(connection, satellite, dates, stamp)
-        else:
-            for statement in satellite.late_delta_statements(dates, stamp):
-                connection.execute(statement)
+    if is_first_load(connection, tables, satellite.key, (satellite.source.source,), dates):
+        for statement in satellite.on_time_statements(dates, stamp):
+            connection.execute(statement)
+        return [from_on(dates.first)]
+    if satellite.is_snapshot:
+        return _load_late_snapshot(connection, satellite, dates, stamp)
+    connection.execute(satellite.changes_in(dates, stamp))
+    insert, superseded = satellite.repair_of_all_later(dates, stamp)
+    connection.execute(insert)
+    return _finish(connection, satellite, dates, superseded, stamp)
 
 
-def _load_late_snapshot(connection: sa.Connection, satellite: Satellite, dates: DateRange, stamp: Stamp) -> None:
+def _load_late_snapshot(
+    connection: sa.Connection, satellite: Satellite, dates: DateRange, stamp: Stamp
+) -> list[DateRange]:
     """Load `dates` and decide the next partition again.
 
     Where the next partition changed too and is not loaded yet, what lies behind it rests on content that is gone; then
@@ -62,10 +66,22 @@ def _load_late_snapshot(connection: sa.Connection, satellite: Satellite, dates: 
             break
         connection.execute(satellite.undo(stamp))
         dates = DateRange(dates.first, following)
-    if following is not None:
-        for statement in satellite.repair_of_next_partition(dates, following, stamp):
-            connection.execute(statement)
+    if following is None:
+        return _finish(connection, satellite, dates, sa.false(), stamp)
+    insert, superseded = satellite.repair_of_next_partition(dates, following, stamp)
+    connection.execute(insert)
+    return _finish(connection, satellite, dates, superseded, stamp)
+
+
+def _finish(
+    connection: sa.Connection, satellite: Satellite, dates: DateRange, superseded: ColumnElement[bool], stamp: Stamp
+) -> list[DateRange]:
+    """Find out what the new rows change, then remove the old ones: those of the range and those `superseded`."""
+    spans = connection.execute(satellite.changed_spans(dates, superseded, stamp)).tuples().all()
+    if not isinstance(superseded, False_):
+        connection.execute(sa.delete(satellite.table).where(superseded))
     connection.execute(satellite.remove_old(dates, stamp))
+    return [DateRange(first, until if until == NEVER else until - ONE_DAY) for first, until in spans]
 
 
 def _is_settled(
@@ -93,13 +109,6 @@ class Satellite:
     def on_time_statements(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
         """The load of `dates` where nothing comes later, in order."""
         return self.changes_in(dates, stamp), self.remove_old(dates, stamp)
-
-    def late_delta_statements(
-        self, dates: DateRange, stamp: Stamp
-    ) -> tuple[sa.Insert, sa.Insert, sa.Delete, sa.Delete]:
-        """The load of `dates` of a delta with later partitions, in order."""
-        changes, remove_old = self.on_time_statements(dates, stamp)
-        return changes, *self._repair_of_all_later(dates, stamp), remove_old
 
     def observations(
         self, wanted: DateFilter, name: str = "observed", *, among: sa.Select[Any] | None = None
@@ -243,8 +252,11 @@ class Satellite:
         )
         return self._state_at(rows, is_state, "state")
 
-    def _repair_of_all_later(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
-        """Walk on behind the range with the keys that were touched in it, to the last observation of each."""
+    def repair_of_all_later(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, ColumnElement[bool]]:
+        """Walk on behind the range with the keys touched in it, to the last observation of each.
+
+        The insert, and which rows it supersedes.
+        """
         later = self.observations(lambda day: day > dates.last, "later", among=self._touched(dates, stamp))
         state = self._new_state_at_end_of(dates, stamp)
         sequence = sa.union_all(self._select(later), self._select(state))
@@ -253,22 +265,72 @@ class Satellite:
             self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
             sa.not_(stamp.put_on(self.table)),
         )
-        return self._insert_changes(sequence, dates.last + ONE_DAY, stamp), sa.delete(self.table).where(superseded)
+        return self._insert_changes(sequence, dates.last + ONE_DAY, stamp), superseded
 
     def next_partition(self, day: date) -> sa.Select[Any]:
         """The first date after `day` for which a file of the source is loaded."""
         later = self._partitions(lambda column: column > day).subquery("later_days")
         return sa.select(sa.func.min(later.c.business_date))
 
-    def repair_of_next_partition(self, dates: DateRange, following: date, stamp: Stamp) -> tuple[sa.Insert, sa.Delete]:
-        """Decide the partition `following` of a snapshot again for the keys that were touched in the range."""
+    def repair_of_next_partition(
+        self, dates: DateRange, following: date, stamp: Stamp
+    ) -> tuple[sa.Insert, ColumnElement[bool]]:
+        """Decide the partition `following` of a snapshot again for the keys that were touched in the range.
+
+        The insert, and which rows it supersedes.
+        """
         compared = self._compared(self._listing(dates, following, stamp), self._new_state_at_end_of(dates, stamp))
         superseded = sa.and_(
             self.table.c.business_date == following,
             self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
             sa.not_(stamp.put_on(self.table)),
         )
-        return self._insert(compared, self._differs(compared), stamp), sa.delete(self.table).where(superseded)
+        return self._insert(compared, self._differs(compared), stamp), superseded
+
+    def changed_spans(self, dates: DateRange, superseded: ColumnElement[bool], stamp: Stamp) -> sa.Select[Any]:
+        """(date, date of the next row) wherever the state of a key is another by the new rows than by the old.
+
+        To be asked while both are there: of the rows that come or go, the whole history of their keys is walked once
+        with and once without them.
+        """
+        rows, is_new = self.table, stamp.put_on(self.table)
+        goes = sa.or_(sa.and_(in_range(rows.c.business_date, dates), sa.not_(is_new)), superseded)
+        marked = sa.select(
+            rows.c[self.hash_key],
+            rows.c.business_date,
+            rows.c.hashdiff,
+            sa.case((is_new, 1), else_=0).label("is_new"),
+            sa.case((goes, 1), else_=0).label("goes"),
+        ).cte("marked")
+        moving = marked.alias("moving")
+        keys = sa.select(moving.c[self.hash_key]).where(sa.or_(moving.c.is_new == 1, moving.c.goes == 1))
+        points = (
+            sa.select(
+                marked.c[self.hash_key],
+                marked.c.business_date,
+                sa.func.max(sa.case((marked.c.goes == 0, marked.c.hashdiff))).label("now"),
+                sa.func.max(sa.case((marked.c.is_new == 0, marked.c.hashdiff))).label("before"),
+            )
+            .where(marked.c[self.hash_key].in_(keys))
+            .group_by(marked.c[self.hash_key], marked.c.business_date)
+            .subquery("points")
+        )
+        key: Any = {"partition_by": points.c[self.hash_key], "order_by": points.c.business_date}
+        runs = sa.select(
+            *points.c,
+            next_or_never(points.c.business_date, partition_by=points.c[self.hash_key]).label("until"),
+            sa.func.count(points.c.now).over(**key).label("run_now"),
+            sa.func.count(points.c.before).over(**key).label("run_before"),
+        ).subquery("runs")
+        filled = sa.select(
+            runs.c.business_date,
+            runs.c.until,
+            sa.func.max(runs.c.now).over(partition_by=[runs.c[self.hash_key], runs.c.run_now]).label("now"),
+            sa.func.max(runs.c.before).over(partition_by=[runs.c[self.hash_key], runs.c.run_before]).label("before"),
+        ).subquery("filled")
+        nothing: ColumnElement[Any] = sa.literal_column("'-'")
+        is_another = sa.func.coalesce(filled.c.now, nothing) != sa.func.coalesce(filled.c.before, nothing)
+        return sa.select(filled.c.business_date, filled.c.until).where(is_another).distinct()
 
     def loaded_after(self, day: date) -> sa.Select[Any]:
         """A row if the satellite has a loaded partition after `day`."""

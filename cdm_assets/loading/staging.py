@@ -18,7 +18,6 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from cdm_assets.catalog.model import FileFormat, Source
-from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.landing_files import (
     FileFault,
     LandingFile,
@@ -28,7 +27,6 @@ from cdm_assets.warehouse.landing_files import (
     records_of,
 )
 
-_STAGE: Final = "stage_landing"
 _CSV_OPTIONS: Final = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
 _FILES_A_STATEMENT: Final = 500
 """Bounds open files and the cost of finding the one that is broken."""
@@ -50,7 +48,7 @@ class Staging:
     def __init__(self, connection: sa.Connection, source: Source) -> None:
         self.connection, self.source = connection, source
         self.table = sa.Table(
-            _STAGE,
+            f"stage_{source.source}",
             sa.MetaData(),
             sa.Column("business_date", sa.Date()),
             sa.Column("source_file", sa.String()),
@@ -117,7 +115,7 @@ class Staging:
         reader, parameters = self._reader(files)
         # Only quoted names of the checked catalog are put into the text; paths and header are parameters.
         statement = f"""
-            insert into {_STAGE}
+            insert into {_quoted(self.table.name)}
             with records as (
                 select row_number() over () as {_NUMBER}, {_PATH}, {values} from {reader}
             ), firsts as (
@@ -188,7 +186,7 @@ class Staging:
             position = file.header.index(column.file_name)
             columns[column.name] = pa.array([record.fields[position] for record in records], pa.string())
         with self._registered("careful_records", pa.table(columns)):
-            self.connection.exec_driver_sql(f"insert into {_STAGE} select * from careful_records")  # noqa: S608
+            self.connection.exec_driver_sql(f"insert into {_quoted(self.table.name)} select * from careful_records")  # noqa: S608
 
     def _check_row_counts(self, files: Sequence[LandingFile]) -> None:
         """Refuse files that hold another number of records than promised, or none where some are expected."""
@@ -216,18 +214,17 @@ class Staging:
 
 
 @contextmanager
-def staging(warehouse: Warehouse, source: Source) -> Iterator[Staging]:
+def staging(connection: sa.Connection, source: Source) -> Iterator[Staging]:
     """An empty staging table for a source's files; it is gone afterwards."""
-    with warehouse.connection() as connection:
-        stage = Staging(connection, source)
+    stage = Staging(connection, source)
+    with connection.begin():
+        stage.table.create(connection, checkfirst=False)
+    try:
+        yield stage
+    finally:
+        connection.rollback()
         with connection.begin():
-            stage.table.create(connection, checkfirst=False)
-        try:
-            yield stage
-        finally:
-            connection.rollback()
-            with connection.begin():
-                stage.table.drop(connection, checkfirst=False)
+            stage.table.drop(connection, checkfirst=False)
 
 
 def _quoted(name: str) -> str:

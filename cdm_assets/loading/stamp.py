@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.warehouse.dates import NEVER, DateRange
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS
-
-_NEVER: Final = date(9999, 12, 31)
 
 
 def utc_now() -> datetime:
@@ -88,5 +86,5 @@ def next_or_never(day: ColumnElement[Any], *, partition_by: Any) -> ColumnElemen
 
     Not NULL: an outer join on "NULL or later" cannot be hashed and compares every pair of rows.
     """
-    following = sa.func.lead(day, sa.literal_column("1"), sa.literal(_NEVER, sa.Date()))
+    following = sa.func.lead(day, sa.literal_column("1"), sa.literal(NEVER, sa.Date()))
     return following.over(partition_by=partition_by, order_by=day)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from graphlib import TopologicalSorter
@@ -20,11 +20,12 @@ import sqlalchemy as sa
 from cdm_assets.catalog.model import Catalog, Source
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.interface import interface_select
-from cdm_assets.loading.landing import load_landing
+from cdm_assets.loading.landing import StagedFiles, staged_files
 from cdm_assets.loading.marts.registry import MARTS
 from cdm_assets.loading.publish import TOKEN_KEY_PARAMETER, publish_select
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
 from cdm_assets.loading.satellites import Satellite, load_satellite
+from cdm_assets.loading.staleness import mark_readers, unmark
 from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import KeyTable, event_table, hub_table, link_table, load_keys
 from cdm_assets.validation.checks import CheckFinding, PerDate
@@ -36,10 +37,15 @@ from cdm_assets.warehouse.tables import Tables
 
 NOT_LOADED: Final = "not loaded"
 """How the message of a check begins whose partition keeps its old content."""
+_HELD_BACK: Final = "held back"
 
 
 class NothingToLoad(Exception):
-    """No date of the requested range could be loaded; the message says why for each of them."""
+    """No date of the requested range could be loaded; the message and the failed checks say why for each of them."""
+
+    def __init__(self, message: str, checks: Sequence[CheckOutcome]) -> None:
+        super().__init__(message)
+        self.checks = checks
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,24 @@ class LoadContext:
     landing_root: Path
     token_key: str
     run_id: str
+
+
+@dataclass
+class _Work:
+    """One load while its transaction is open."""
+
+    connection: sa.Connection
+    key: str
+    dates: DateRange
+    stamp: Stamp
+    began: float
+    held_back: dict[date, str] = field(default_factory=dict)
+    counts: dict[date, RowCounts] = field(default_factory=dict)
+
+    @property
+    def seconds(self) -> float:
+        """Since the load began."""
+        return time.perf_counter() - self.began
 
 
 class TableLoads:
@@ -77,6 +101,11 @@ class TableLoads:
         return found
 
     @cached_property
+    def read_by(self) -> Mapping[str, tuple[str, ...]]:
+        """The tables whose loads read each table."""
+        return {key: tuple(k for k in self.in_order if key in self.reads[k]) for key in self.tables.partitioned}
+
+    @cached_property
     def upstream(self) -> Mapping[str, frozenset[str]]:
         """What each table must wait for: what its load reads and what its checks look at."""
         return {key: read | self.checks.reads(key) for key, read in self.reads.items()}
@@ -96,6 +125,14 @@ class TableLoads:
     def landing_source(self, key: str) -> Source:
         """The source behind a landing-zone table."""
         return self.catalog.sources[key.removeprefix(f"{Layer.LANDING}.ldz_")]
+
+    def sources_of(self, key: str) -> tuple[str, ...]:
+        """The sources behind a table of the landing zone or the vault; none for other tables."""
+        if key.startswith(f"{Layer.LANDING}."):
+            return (self.landing_source(key).source,)
+        if key.startswith(f"{Layer.VAULT}."):
+            return tuple(self.landing_source(read).source for read in sorted(self.reads[key]))
+        return ()
 
     def select(self, key: str, dates: DateRange) -> sa.Select[Any] | None:
         """The select that gives the rows of a table for `dates`; None for the landing zone, which reads files.
@@ -119,7 +156,7 @@ class TableLoads:
                 return MARTS[name](self.tables, dates)
 
     def load(self, key: str, dates: DateRange, context: LoadContext) -> LoadReport:
-        """Load the partitions `dates` of a table, run its checks, and record both.
+        """Load the partitions `dates` of a table, run its checks, and record both: one transaction.
 
         A date that must not go on is held back where it would mislead: content that breaks a blocking check of the
         landing zone does not enter the vault, and no date with a failed blocking check above it is published. Tables
@@ -128,52 +165,74 @@ class TableLoads:
         """
         began = time.perf_counter()
         stamp = Stamp(context.run_id)
-        warehouse = context.warehouse
-        held_back = self._blocked(warehouse, key, dates)
-        loadable = [day for day in dates if day not in held_back]
-        counts: dict[date, RowCounts] = {day: RowCounts() for day in dates}
-        for part in ranges_of(loadable):
-            part_counts, refused = self._fill(key, part, context, stamp)
-            counts |= part_counts
-            held_back |= refused
-        if len(held_back) == len(dates):
-            self._record_held_back(warehouse, key, held_back, stamp)
-            reasons = "\n".join(f"  {day}: {reason}" for day, reason in list(held_back.items())[:10])
-            raise NothingToLoad(f"{key}: no partition of {dates} could be loaded\n{reasons}")
-        findings, rows = self._check(warehouse, key, dates, held_back)
-        seconds = time.perf_counter() - began
-        self._record(warehouse, key, dates, counts=counts, rows=rows, findings=findings, seconds=seconds, stamp=stamp)
-        outcomes = [_outcome(finding) for finding in findings]
-        return LoadReport(key, counts, rows, outcomes, time.perf_counter() - began, {"run_id": context.run_id})
-
-    def _fill(
-        self, key: str, dates: DateRange, context: LoadContext, stamp: Stamp
-    ) -> tuple[dict[date, RowCounts], dict[date, str]]:
-        """Load one range; returns row counts and the dates whose file was refused."""
-        warehouse = context.warehouse
-        layer, name = key.split(".")
-        if Layer(layer) is Layer.LANDING:
+        if key.startswith(f"{Layer.LANDING}."):
             source = self.landing_source(key)
-            landed = load_landing(warehouse, source, dates, landing_root=context.landing_root, stamp=stamp)
-            return dict(landed.row_counts), {day: str(fault) for day, fault in landed.file_faults.items()}
-        table = self.tables[key]
-        with warehouse.connection() as connection:
-            before = rows_by_date(connection, table, dates)
-        if Layer(layer) is not Layer.VAULT:
-            select = self.select(key, dates)
-            assert select is not None  # noqa: S101 - only the landing zone has none
-            with warehouse.transaction() as connection:
-                connection.execute(delete_range(table, dates))
-                parameters = {TOKEN_KEY_PARAMETER: context.token_key} if layer == Layer.PUBLISH else {}
-                connection.execute(insert_select(table, select, stamp), parameters)
-        elif name.startswith("s_"):
-            load_satellite(warehouse, name[2:], dates, stamp)
+            with (
+                context.warehouse.connection() as connection,
+                staged_files(connection, self.tables, source, dates, context.landing_root) as files,
+                connection.begin(),
+            ):
+                work = _Work(connection, key, dates, stamp, began)
+                report = self._load_files(work, files)
         else:
-            load_keys(warehouse, self._key_table(key), dates, stamp)
-        with warehouse.connection() as connection:
-            after = rows_by_date(connection, table, dates)
-        counts = {day: RowCounts(inserted=after.get(day, 0), removed=before.get(day, 0)) for day in dates}
-        return counts, {}
+            with context.warehouse.transaction() as connection:
+                work = _Work(connection, key, dates, stamp, began)
+                report = self._load_rows(work, context.token_key)
+        if report is None:
+            reasons = "\n".join(f"  {day}: {reason}" for day, reason in list(work.held_back.items())[:10])
+            failed = [_outcome(finding) for finding in self._held_back(work)]
+            raise NothingToLoad(f"{key}: no partition of {dates} could be loaded\n{reasons}", failed)
+        return report
+
+    def _load_files(self, work: _Work, files: StagedFiles) -> LoadReport | None:
+        landed = files.replace_partitions(work.stamp)
+        work.held_back |= {day: str(fault) for day, fault in landed.file_faults.items()}
+        work.counts |= landed.row_counts
+        return self._finish(work, ranges_of(day for day in work.dates if day not in work.held_back))
+
+    def _load_rows(self, work: _Work, token_key: str) -> LoadReport | None:
+        work.held_back |= self._blocked(work.connection, work.key, work.dates)
+        removed = rows_by_date(work.connection, self.tables[work.key], work.dates)
+        work.counts |= {day: RowCounts(removed=removed.get(day, 0)) for day in work.dates}
+        changed: list[DateRange] = []
+        for part in ranges_of(day for day in work.dates if day not in work.held_back):
+            changed += self.fill(work.connection, work.key, part, work.stamp, token_key=token_key)
+        return self._finish(work, changed)
+
+    def fill(
+        self, connection: sa.Connection, key: str, dates: DateRange, stamp: Stamp, *, token_key: str = ""
+    ) -> list[DateRange]:
+        """Bring the rows of a table behind the landing zone up to date, and nothing else of a load.
+
+        Returns the dates on which its readers find something else. The transaction is the caller's.
+        """
+        layer, name = key.split(".")
+        if layer == Layer.VAULT and name.startswith("s_"):
+            return load_satellite(connection, self.tables, name[2:], dates, stamp)
+        if layer == Layer.VAULT:
+            return load_keys(connection, self.tables, self._key_table(key), dates, stamp)
+        select = self.select(key, dates)
+        assert select is not None  # noqa: S101 - only the landing zone has none
+        connection.execute(delete_range(self.tables[key], dates))
+        parameters = {TOKEN_KEY_PARAMETER: token_key} if layer == Layer.PUBLISH else {}
+        connection.execute(insert_select(self.tables[key], select, stamp), parameters)
+        return [dates]
+
+    def _finish(self, work: _Work, changed: Sequence[DateRange]) -> LoadReport | None:
+        """Mark what the load leaves out of line, check it, record it; None where every date was held back."""
+        unmark(work.connection, self.tables, work.key, work.dates)
+        if len(work.held_back) == len(work.dates):
+            for finding in self._held_back(work):
+                self._record_findings(work, [finding], DateRange(finding.business_date, finding.business_date))
+            return None
+        mark_readers(work.connection, self, work.key, changed, work.stamp)
+        findings, rows = self._check(work)
+        if not work.key.startswith(f"{Layer.LANDING}."):
+            work.counts |= {day: replace(work.counts[day], inserted=rows[day]) for day in work.dates}
+        self._record(work, findings, rows)
+        metadata = {"run_id": work.stamp.run_id}
+        outcomes = [_outcome(finding) for finding in findings]
+        return LoadReport(work.key, work.counts, rows, outcomes, work.seconds, metadata)
 
     def _key_table(self, key: str) -> KeyTable:
         name = key.split(".")[1]
@@ -204,7 +263,7 @@ class TableLoads:
             return self.reads[key] & {f"{Layer.LANDING}.{s.table}" for s in self.catalog.sources.values()}
         return frozenset()
 
-    def _blocked(self, warehouse: Warehouse, key: str, dates: DateRange) -> dict[date, str]:
+    def _blocked(self, connection: sa.Connection, key: str, dates: DateRange) -> dict[date, str]:
         """Dates of the range that are held back, each with the first failed check above `key`.
 
         A refused file changed nothing in the landing zone, so it holds back what is published, not the vault.
@@ -216,83 +275,78 @@ class TableLoads:
         )
         if not key.startswith(f"{Layer.PUBLISH}."):
             query = query.where(result.c.message.not_like(f"{NOT_LOADED}%"))
-        with warehouse.connection() as connection:
-            failed = sorted(connection.execute(query), key=lambda row: gates.index(row[1]), reverse=True)
-        return {day: f"held back: {table} check {check} failed: {message}" for day, table, check, message in failed}
+        failed = sorted(connection.execute(query), key=lambda row: gates.index(row[1]), reverse=True)
+        return {day: f"{_HELD_BACK}: {table} check {check} failed: {message}" for day, table, check, message in failed}
 
-    def _check(
-        self, warehouse: Warehouse, key: str, dates: DateRange, held_back: Mapping[date, str]
-    ) -> tuple[list[CheckFinding], dict[date, int]]:
-        checks = self.checks[key]
-        with warehouse.connection() as connection:
-            findings, rows = checks.run(connection, dates)
-        first = checks.names[0]
-        return [
-            replace(f, passed=False, blocks=True, findings={NOT_LOADED: held_back[f.business_date]})
-            if f.business_date in held_back and f.check == first
-            else f
-            for f in findings
-        ], rows
+    def no_longer_held_back(self, connection: sa.Connection) -> dict[str, frozenset[date]]:
+        """The partitions that were held back for a check that meanwhile passes."""
+        result = self.tables["cdp_metadata.check_result"]
+        query = sa.select(result.c.table_key, result.c.business_date).where(
+            result.c.blocks == sa.true(), result.c.message.like(f"{NOT_LOADED}: {_HELD_BACK}%")
+        )
+        held_back: dict[str, set[date]] = {}
+        for key, day in connection.execute(query).tuples():
+            held_back.setdefault(key, set()).add(day)
+        free: dict[str, frozenset[date]] = {}
+        for key, days in held_back.items():
+            blocked = self._blocked(connection, key, DateRange(min(days), max(days)))
+            if days - blocked.keys():
+                free[key] = frozenset(days - blocked.keys())
+        return free
 
-    def _record(  # noqa: PLR0913 - what one load is, each by name
-        self,
-        warehouse: Warehouse,
-        key: str,
-        dates: DateRange,
-        *,
-        counts: Mapping[date, RowCounts],
-        rows: Mapping[date, int],
-        findings: Sequence[CheckFinding],
-        seconds: float,
-        stamp: Stamp,
-    ) -> None:
+    def _check(self, work: _Work) -> tuple[list[CheckFinding], dict[date, int]]:
+        findings, rows = self.checks[work.key].run(work.connection, work.dates)
+        held_back = {(f.check, f.business_date): f for f in self._held_back(work)}
+        return [held_back.get((f.check, f.business_date), f) for f in findings], rows
+
+    def _record(self, work: _Work, findings: Sequence[CheckFinding], rows: Mapping[date, int]) -> None:
         """Write partition_load, check_result and load_log."""
         loads, log = self.tables["cdp_metadata.partition_load"], self.tables["cdp_metadata.load_log"]
+        audit = work.stamp.row
         partitions = [
-            {"table_key": key, "business_date": day, "rows_in_partition": rows[day], **stamp.row} for day in dates
+            {"table_key": work.key, "business_date": day, "rows_in_partition": rows[day], **audit} for day in work.dates
         ]
-        of_table = sa.and_(loads.c.table_key == key, in_range(loads.c.business_date, dates))
+        of_table = sa.and_(loads.c.table_key == work.key, in_range(loads.c.business_date, work.dates))
+        counts = work.counts.values()
         entry = {
-            "table_key": key,
-            "first_date": dates.first,
-            "last_date": dates.last,
-            "rows_read": sum(c.read for c in counts.values()),
-            "rows_inserted": sum(c.inserted for c in counts.values()),
-            "rows_removed": sum(c.removed for c in counts.values()),
-            "rows_rejected": sum(c.rejected for c in counts.values()),
-            "seconds": round(seconds, 3),
-            **stamp.row,
+            "table_key": work.key,
+            "first_date": work.dates.first,
+            "last_date": work.dates.last,
+            "rows_read": sum(c.read for c in counts),
+            "rows_inserted": sum(c.inserted for c in counts),
+            "rows_removed": sum(c.removed for c in counts),
+            "rows_rejected": sum(c.rejected for c in counts),
+            "seconds": round(work.seconds, 3),
+            **audit,
         }
-        with warehouse.transaction() as connection:
-            replace_rows(connection, loads, of_table, list(partitions))
-            connection.execute(sa.insert(log), [entry])
-            self._record_findings(connection, key, findings, dates, stamp)
+        replace_rows(work.connection, loads, of_table, list(partitions))
+        work.connection.execute(sa.insert(log), [entry])
+        self._record_findings(work, findings, work.dates)
 
-    def _record_findings(
-        self, connection: sa.Connection, key: str, findings: Iterable[CheckFinding], dates: DateRange, stamp: Stamp
-    ) -> None:
+    def _record_findings(self, work: _Work, findings: Iterable[CheckFinding], dates: DateRange) -> None:
         result = self.tables["cdp_metadata.check_result"]
         rows = [
             {
-                "table_key": key,
+                "table_key": work.key,
                 "check_name": finding.check,
                 "business_date": finding.business_date,
                 "passed": finding.passed,
                 "blocks": finding.blocks,
                 "message": finding.message[:2000] or None,
-                **stamp.row,
+                **work.stamp.row,
             }
             for finding in findings
         ]
-        of_table = sa.and_(result.c.table_key == key, in_range(result.c.business_date, dates))
-        replace_rows(connection, result, of_table, list(rows))
+        of_table = sa.and_(result.c.table_key == work.key, in_range(result.c.business_date, dates))
+        replace_rows(work.connection, result, of_table, list(rows))
 
-    def _record_held_back(self, warehouse: Warehouse, key: str, held_back: Mapping[date, str], stamp: Stamp) -> None:
-        first = self.checks[key].names[0]
-        with warehouse.transaction() as connection:
-            for day, reason in held_back.items():
-                finding = CheckFinding(first, day, passed=False, blocks=True, findings={NOT_LOADED: reason})
-                self._record_findings(connection, key, [finding], DateRange(day, day), stamp)
+    def _held_back(self, work: _Work) -> list[CheckFinding]:
+        """The failed check of each date that is held back."""
+        first = self.checks[work.key].names[0]
+        return [
+            CheckFinding(first, day, passed=False, blocks=True, findings={NOT_LOADED: reason})
+            for day, reason in work.held_back.items()
+        ]
 
 
 def _outcome(finding: CheckFinding) -> CheckOutcome:

@@ -5,8 +5,8 @@ link) row a thing that happened, with its columns as first received; the same ev
 
 Reloading [a, b] recomputes the first date for the keys first seen in the range and for those that appear in it now.
 What was first seen before a stays; what appears in the range leaves its later place; what the range lost moves to the
-next date any source sends it, or leaves. Where later partitions exist, new rows are inserted before old ones are
-removed: both are there to tell what was lost, and the range is hashed once.
+next date any source sends it, or leaves. Where the range or a later one was loaded before, new rows are inserted before
+old ones are removed: both are there to tell what was lost and what changed, and the range is hashed once.
 """
 
 from __future__ import annotations
@@ -21,10 +21,9 @@ from sqlalchemy.sql.elements import ColumnElement
 from cdm_assets.catalog.model import Catalog, Source
 from cdm_assets.catalog.types import ColumnType, TypeKind
 from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select
-from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.dates import DateRange, from_on, ranges_of
 from cdm_assets.warehouse.functions import canonical_text, date_of, hashed
-from cdm_assets.warehouse.tables import Tables, sql_type
+from cdm_assets.warehouse.tables import AUDIT_COLUMNS, Tables, sql_type
 
 DateFilter = Callable[[ColumnElement[Any]], ColumnElement[bool]]
 """A condition on a business date."""
@@ -48,6 +47,7 @@ class KeyTable:
     hash_key: str
     sources: tuple[str, ...]
     observations: Observations
+    is_event: bool = False
 
 
 def key_text(column: ColumnElement[Any], kind: TypeKind) -> ColumnElement[Any]:
@@ -159,7 +159,7 @@ def event_table(catalog: Catalog, event: str) -> KeyTable:
             sa.literal(source.source, sa.String(60)).label("rec_src"),
         ).where(rows.c.nth == 1)
 
-    return KeyTable(f"rdv.l_{event}", f"{event}_hk", (source.source,), observations)
+    return KeyTable(f"rdv.l_{event}", f"{event}_hk", (source.source,), observations, is_event=True)
 
 
 def _first_dates(
@@ -192,24 +192,32 @@ def _first_dates(
     return sa.select(*(c for c in ranked.c if c.name != "nth")).where(ranked.c.nth == 1).subquery("first_dates")
 
 
-def load_keys(warehouse: Warehouse, key_table: KeyTable, dates: DateRange, stamp: Stamp) -> None:
-    """Bring a hub, link or event up to date for `dates`. Idempotent, one transaction.
+def load_keys(
+    connection: sa.Connection, tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp
+) -> list[DateRange]:
+    """Bring a hub, link or event up to date for `dates`. Idempotent; the transaction is the caller's.
 
-    A day loaded on time takes two statements. Only where later partitions exist is it asked which keys the range lost,
-    and only where it lost some are later landing rows read.
+    Returns the dates on which who reads the table finds something else: as-of dates of a hub or link, event dates of an
+    event. A day loaded on time takes two statements, and what it returns is not narrowed down to what really changed.
+    Only where the range or a later one was loaded before is it asked which keys the range lost, and only where it lost
+    some are later landing rows read.
     """
-    tables = warehouse.tables
-    with warehouse.transaction() as connection:
-        if not later_partitions_exist(connection, tables, key_table.sources, dates):
-            for statement in on_time_statements(tables, key_table, dates, stamp):
-                connection.execute(statement)
-            return
-        late = LateKeys(tables, key_table, dates, stamp)
-        connection.execute(late.insert_range)
-        connection.execute(late.remove_later)
-        if connection.execute(late.any_lost).first() is not None:
-            connection.execute(late.move_lost)
-        connection.execute(late.remove_old)
+    if is_first_load(connection, tables, key_table.table, key_table.sources, dates):
+        for statement in on_time_statements(tables, key_table, dates, stamp):
+            connection.execute(statement)
+        if not key_table.is_event:
+            return [from_on(dates.first)]
+        table = tables[key_table.table]
+        event_dates = sa.select(table.c.event_date).where(in_range(table.c.business_date, dates)).distinct()
+        return ranges_of(connection.execute(event_dates).scalars())
+    late = LateKeys(tables, key_table, dates, stamp)
+    connection.execute(late.insert_range)
+    if connection.execute(late.any_lost).first() is not None:
+        connection.execute(late.move_lost)
+    changed = [day for day in connection.execute(late.changed).scalars() if day is not None]
+    connection.execute(late.remove_later)
+    connection.execute(late.remove_old)
+    return ranges_of(changed) if key_table.is_event else [from_on(day) for day in changed]
 
 
 def on_time_statements(
@@ -228,7 +236,7 @@ def _new_keys(tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stam
 
 
 class LateKeys:
-    """The statements of a load with later partitions, to be run in the order in which they stand here."""
+    """The statements of a load of what was loaded before, or before what was; to be run in this order."""
 
     def __init__(self, tables: Tables, key_table: KeyTable, dates: DateRange, stamp: Stamp) -> None:
         table, hash_key = tables[key_table.table], key_table.hash_key
@@ -238,24 +246,47 @@ class LateKeys:
             in_range(old.c.business_date, dates), sa.not_(stamp.put_on(old)), old.c[hash_key].not_in(inserted)
         )
         later = key_table.observations(tables, lambda day: day > dates.last, lost.subquery("lost"))
+        is_moved = sa.and_(table.c.business_date > dates.last, table.c[hash_key].in_(inserted))
+        is_old = sa.and_(in_range(table.c.business_date, dates), sa.not_(stamp.put_on(table)))
 
         self.insert_range = _new_keys(tables, key_table, dates, stamp)
-        self.remove_later = sa.delete(table).where(table.c.business_date > dates.last, table.c[hash_key].in_(inserted))
         self.any_lost = lost.with_only_columns(old.c[hash_key]).limit(1)
         self.move_lost = insert_select(table, later, stamp)
-        self.remove_old = sa.delete(table).where(in_range(table.c.business_date, dates), sa.not_(stamp.put_on(table)))
+        self.changed = _changed(key_table, table, sa.or_(stamp.put_on(table), is_old, is_moved))
+        self.remove_later = sa.delete(table).where(is_moved)
+        self.remove_old = sa.delete(table).where(is_old)
 
     def __iter__(self) -> Iterator[sa.Executable]:
-        return iter((self.insert_range, self.remove_later, self.any_lost, self.move_lost, self.remove_old))
+        return iter(
+            (self.insert_range, self.any_lost, self.move_lost, self.changed, self.remove_later, self.remove_old)
+        )
 
 
-def later_partitions_exist(connection: sa.Connection, tables: Tables, sources: Sequence[str], dates: DateRange) -> bool:
-    """Whether any of `sources` has a date after `dates` that was loaded, be it without a file.
+def _changed(key_table: KeyTable, table: sa.Table, is_old_or_new: ColumnElement[bool]) -> sa.Select[Any]:
+    """Of the rows that come and those that go: the dates of events without a twin; the first date of a moved key."""
+    if key_table.is_event:
+        content = [column for column in table.c if column.name not in AUDIT_COLUMNS]
+        single = sa.select(table.c.event_date).where(is_old_or_new).group_by(*content).having(sa.func.count() == 1)
+        return sa.select(single.subquery("single").c.event_date).distinct()
+    day, source = table.c.business_date, table.c.rec_src
+    is_another = sa.or_(
+        sa.func.count() == 1, sa.func.min(day) != sa.func.max(day), sa.func.min(source) != sa.func.max(source)
+    )
+    moved = sa.select(sa.func.min(day).label("first_date")).where(is_old_or_new)
+    keys = moved.group_by(table.c[key_table.hash_key]).having(is_another).subquery("moved")
+    return sa.select(sa.func.min(keys.c.first_date))
 
-    A date whose file was withdrawn counts: until it is reloaded here, its keys are still in the table.
+
+def is_first_load(
+    connection: sa.Connection, tables: Tables, key: str, sources: Sequence[str], dates: DateRange
+) -> bool:
+    """Whether neither a date of the range was loaded into table `key` before, nor a later date of its `sources`.
+
+    A later date whose file was withdrawn counts: until it is reloaded here, its keys are still in the table.
     """
-    register = tables["cdp_metadata.landing_file"]
-    query: sa.Select[Any] = sa.select(sa.literal_column("1")).where(
+    register, loads = tables["cdp_metadata.landing_file"], tables["cdp_metadata.partition_load"]
+    later: sa.Select[Any] = sa.select(register.c.business_date).where(
         register.c.source.in_(sources), register.c.state != "rejected", register.c.business_date > dates.last
     )
-    return connection.execute(query.limit(1)).first() is not None
+    before = sa.select(loads.c.business_date).where(loads.c.table_key == key, in_range(loads.c.business_date, dates))
+    return connection.execute(sa.union_all(later, before)).first() is None

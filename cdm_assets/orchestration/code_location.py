@@ -18,6 +18,7 @@ from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.loading.marts.consistency import marts_faults
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
+from cdm_assets.orchestration.repair import repair_job
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.tables import Tables
@@ -49,9 +50,10 @@ def build_definitions(settings: Settings) -> Definitions:
         description="Yesterday's business date at 07:00 UTC, after the last source is due.",
         default_status=DefaultScheduleStatus.STOPPED,
     )
+    assets = table_assets(loads, partitions)
     return Definitions(
-        assets=table_assets(loads, partitions),
-        jobs=[daily],
+        assets=assets,
+        jobs=[daily, repair_job(loads, settings, assets)],
         schedules=[schedule],
         resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
         executor=in_process_executor,

@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 from dagster import DagsterInstance
 
+from cdm_assets.loading.staleness import stale_partitions
 from cdm_assets.loading.table_loads import TableLoads
-from cdm_assets.operations.plan import PlannedRun, planned_runs, stale_partitions
+from cdm_assets.operations.plan import (
+    PlannedRun,
+    changed_files,
+    mark_work,
+    partitions_never_loaded,
+    planned_runs,
+)
 from cdm_assets.orchestration.assets import asset_key
 from cdm_assets.orchestration.code_location import DAILY_JOB
 from cdm_assets.orchestration.instance import ensure_instance
-from cdm_assets.orchestration.runs import StepProgress, run_range
+from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
+from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
 from cdm_assets.warehouse.landing_files import require_landing_area
+
+_TAGS: Final = {"cdm/command": "run"}
 
 
 class UnknownSelection(Exception):
@@ -42,38 +54,90 @@ def run_dates(
     force: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:
-    """Load what is stale within `dates`; with `force`, everything selected.
+    """Load what was never loaded within `dates`, and whatever a file of these dates that changed makes stale.
 
+    With `force`, everything selected within `dates` is loaded first. Stale partitions are loaded whatever their date.
     Raises LandingAreaMissing, WarehouseBusy, SchemaMismatch or UnknownSelection before any run is created.
     """
     require_landing_area(settings.landing_root)
     wanted = _selected(loads, selection)
-    runs = [PlannedRun(dates, wanted)] if force else _plan(settings, loads, dates, wanted)
-    if not runs:
+    with _warehouse(settings, loads) as warehouse:
+        create_missing(warehouse)
+        with warehouse.transaction() as connection:
+            mark_work(connection, loads, changed_files(connection, loads, dates, settings.landing_root))
+            missing = partitions_never_loaded(connection, loads, dates)
+            stale = stale_partitions(connection, loads)
+    runs = planned_runs({key: days for key, days in missing.items() if key in wanted}, loads)
+    if force:
+        runs = [PlannedRun(dates, wanted)]
+    if not runs and not stale.keys() & set(wanted):
         say(f"{dates}: everything is loaded and unchanged; nothing to do")
         return RunSummary((), ())
     ensure_instance(settings.dagster_home)
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    run_ids, problems = [], []
     with DagsterInstance.get() as instance:
+        session = _Session(instance, loads, say)
         for number, planned in enumerate(runs, start=1):
             size = f"{len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)"
             say(f"Run {number} of {len(runs)}: {size}")
-            outcome = run_range(
-                instance=instance,
-                job_name=DAILY_JOB,
-                start=planned.dates.first,
-                end=planned.dates.last,
-                selection=[asset_key(loads.tables, key) for key in planned.tables],
-                tags={"cdm/command": "run"},
-                on_event=_Progress(len(planned.tables), say),
-            )
-            run_ids.append(outcome.run_id)
-            problems += [f"{step}: {message}" for step, message in outcome.failed_steps.items()]
-            problems += [outcome.error] if outcome.error else []
-            if not outcome.success:
-                break
-    return RunSummary(tuple(run_ids), tuple(problems))
+            if not session.load(planned):
+                return session.summary
+        with _warehouse(settings, loads) as warehouse, warehouse.connection() as connection:
+            stale = stale_partitions(connection, loads)
+        session.repair([key for key in _downstream(loads, stale) if key in wanted])
+    return session.summary
+
+
+class _Session:
+    """The runs of one command."""
+
+    def __init__(self, instance: DagsterInstance, loads: TableLoads, say: Callable[[str], None]) -> None:
+        self._instance, self._loads, self._say = instance, loads, say
+        self.summary = RunSummary((), ())
+
+    def load(self, planned: PlannedRun) -> bool:
+        """Run the daily job for a range; returns whether it succeeded."""
+        outcome = run_range(
+            instance=self._instance,
+            job_name=DAILY_JOB,
+            start=planned.dates.first,
+            end=planned.dates.last,
+            selection=[asset_key(self._loads.tables, key) for key in planned.tables],
+            tags=_TAGS,
+            on_event=_Progress(len(planned.tables), self._say),
+        )
+        return self._note(outcome)
+
+    def repair(self, tables: Sequence[str]) -> None:
+        """Run the repair job for `tables`, if there are any."""
+        if tables:
+            self._say(f"Repair: up to {len(tables)} tables, the dates that changed files affect")
+            ops = [*(repair_op_name(key) for key in tables), VERDICT_OP]
+            progress = _Progress(len(ops), self._say)
+            outcome = run_ops(instance=self._instance, job_name=REPAIR_JOB, ops=ops, tags=_TAGS, on_event=progress)
+            self._note(outcome)
+
+    def _note(self, outcome: RunOutcome) -> bool:
+        problems = [f"{step}: {message}" for step, message in outcome.failed_steps.items()]
+        problems += [outcome.error] if outcome.error else []
+        self.summary = RunSummary((*self.summary.run_ids, outcome.run_id), (*self.summary.problems, *problems))
+        return outcome.success
+
+
+def _downstream(loads: TableLoads, stale: Iterable[str]) -> list[str]:
+    """The tables of `stale` and all that go back to them, in order."""
+    reached: set[str] = set(stale)
+    for key in loads.in_order:
+        if loads.reads[key] & reached:
+            reached.add(key)
+    return [key for key in loads.in_order if key in reached]
+
+
+@contextmanager
+def _warehouse(settings: Settings, loads: TableLoads) -> Iterator[Warehouse]:
+    options = DuckDBOptions(settings.memory_limit, settings.threads)
+    with Warehouse.open_duckdb(settings.database_path, loads.tables, options=options) as warehouse:
+        yield warehouse
 
 
 def _selected(loads: TableLoads, selection: Sequence[str]) -> tuple[str, ...]:
@@ -88,14 +152,6 @@ def _selected(loads: TableLoads, selection: Sequence[str]) -> tuple[str, ...]:
     return tuple(k for k in loads.in_order if not selection or k in selection or k.split(".")[0] in selection)
 
 
-def _plan(settings: Settings, loads: TableLoads, dates: DateRange, wanted: Sequence[str]) -> list[PlannedRun]:
-    options = DuckDBOptions(settings.memory_limit, settings.threads)
-    with Warehouse.open_duckdb(settings.database_path, loads.tables, options=options) as warehouse:
-        create_missing(warehouse)
-        stale = stale_partitions(warehouse, loads, dates, settings.landing_root)
-    return planned_runs({key: days for key, days in stale.items() if key in wanted}, loads)
-
-
 class _Progress:
     """One line a finished table."""
 
@@ -107,4 +163,5 @@ class _Progress:
             return
         self._done += 1
         took = f"{progress.seconds:.1f} s" if progress.seconds is not None else progress.state
-        self._say(f"  [{self._done:>2}/{self._tables}] {progress.step.replace('__', '.', 1):<42} {took}")
+        table = progress.step.removeprefix("repair__").replace("__", ".", 1)
+        self._say(f"  [{self._done:>2}/{self._tables}] {table:<42} {took}")

@@ -23,13 +23,15 @@ from dagster import (
     AssetCheckSeverity,
     AssetExecutionContext,
     AssetKey,
+    AssetMaterialization,
     DagsterEvent,
     DagsterEventType,
     MaterializeResult,
+    OpExecutionContext,
     Output,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.events import DagsterEventBatchMetadata
+from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._time import get_current_timestamp
 
@@ -58,11 +60,11 @@ def report_partitions(
     metadata[partitions[-1]] |= _column_lineage(context, asset_key)
     _set_partition_metadata(context, asset_key, metadata)
     yield MaterializeResult(asset_key=asset_key, metadata={**report.metadata, "seconds": round(report.seconds, 3)})
-    evaluations = _evaluations(context, asset_key, report.checks, partitions)
+    evaluations = _evaluations(context, asset_key, report.checks)
     if len(partitions) == 1:
         yield from evaluations
     else:
-        _store_evaluations(context, evaluations)
+        _store(context, DagsterEventType.ASSET_CHECK_EVALUATION, evaluations)
     for output_name in context.assets_def.check_specs_by_output_name:
         yield Output(None, output_name=output_name)
 
@@ -126,13 +128,35 @@ def _set_partition_metadata(
     )
 
 
+def store_partitions(
+    context: OpExecutionContext, asset_key: AssetKey, report: LoadReport, metadata: Mapping[str, Any]
+) -> None:
+    """Store materializations and evaluations of `report` from a step that is no asset's; `metadata` on the last one."""
+    shared = {**report.metadata, "seconds": round(report.seconds, 3)}
+    by_partition = _partition_metadata(report)
+    by_partition[max(by_partition)] |= metadata
+    materializations = [
+        StepMaterializationData(AssetMaterialization(asset_key, partition=partition, metadata={**shared, **values}))
+        for partition, values in by_partition.items()
+    ]
+    _store(context, DagsterEventType.ASSET_MATERIALIZATION, materializations)
+    store_evaluations(context, asset_key, report.checks)
+
+
+def store_evaluations(context: OpExecutionContext, asset_key: AssetKey, outcomes: Sequence[CheckOutcome]) -> None:
+    """Store check results, each pointing at the latest materialization of its partition."""
+    _store(context, DagsterEventType.ASSET_CHECK_EVALUATION, _evaluations(context, asset_key, outcomes))
+
+
 def _evaluations(
-    context: AssetExecutionContext, asset_key: AssetKey, outcomes: Sequence[CheckOutcome], partitions: Sequence[str]
+    context: OpExecutionContext | AssetExecutionContext, asset_key: AssetKey, outcomes: Sequence[CheckOutcome]
 ) -> Sequence[AssetCheckEvaluation]:
     if not outcomes:
         return []
     materializations = context.instance.get_latest_storage_id_by_partition(
-        asset_key, DagsterEventType.ASSET_MATERIALIZATION, set(partitions)
+        asset_key,
+        DagsterEventType.ASSET_MATERIALIZATION,
+        {outcome.business_date.isoformat() for outcome in outcomes},
     )
     timestamp = get_current_timestamp()
     targets = {
@@ -153,27 +177,31 @@ def _evaluation(
         check_name=outcome.check,
         passed=outcome.passed,
         metadata=outcome.metadata,
-        target_materialization_data=targets[partition],
+        target_materialization_data=targets.get(partition),
         severity=_SEVERITY[outcome.severity],
         blocking=outcome.blocking,
         partition=partition,
     )
 
 
-def _store_evaluations(context: AssetExecutionContext, evaluations: Sequence[AssetCheckEvaluation]) -> None:
-    """Store the evaluations of a range as one batch, past the step: a failed one must not fail the other days."""
+def _store(
+    context: OpExecutionContext | AssetExecutionContext,
+    event_type: DagsterEventType,
+    contents: Sequence[Any],
+) -> None:
+    """Store events as one batch, past the step: a failed evaluation must not fail the other days."""
     batch_id = str(uuid4())
     step_key = context.get_step_execution_context().step.key
-    for number, evaluation in enumerate(evaluations, start=1):
+    for number, content in enumerate(contents, start=1):
         event = DagsterEvent(
-            event_type_value=DagsterEventType.ASSET_CHECK_EVALUATION.value,
+            event_type_value=event_type.value,
             job_name=context.job_name,
-            event_specific_data=evaluation,
+            event_specific_data=content,
             step_key=step_key,
         )
         context.instance.report_dagster_event(
             event,
             context.run.run_id,
             logging.DEBUG,
-            batch_metadata=DagsterEventBatchMetadata(batch_id, number == len(evaluations)),
+            batch_metadata=DagsterEventBatchMetadata(batch_id, number == len(contents)),
         )

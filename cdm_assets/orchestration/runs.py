@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from dagster import (
     AssetKey,
@@ -25,6 +25,7 @@ from dagster import (
 )
 from dagster._core.code_pointer import CodePointer
 from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
@@ -80,16 +81,47 @@ def run_range(  # noqa: PLR0913  # all of them name what the run is
     Raises Dagster's own errors for an unknown job, asset or partition before a run is created.
     """
     fail_runs_of_dead_processes(instance)
-    job_origin = JobPythonOrigin(job_name, _repository_origin(module))
-    job = recon_job_from_origin(job_origin)
+    job = recon_job_from_origin(JobPythonOrigin(job_name, _repository_origin(module)))
     _require_partitions(job.get_definition(), instance, selection, (start, end))
+    tags = {**(tags or {}), **_partition_tags(start, end)}
+    narrowed = {"asset_selection": frozenset(selection)} if selection else {}
+    return _run(job, instance, module, tags=tags, on_event=on_event, narrowed=narrowed)
+
+
+def run_ops(  # all of them name what the run is
+    *,
+    instance: DagsterInstance,
+    job_name: str,
+    ops: Sequence[str],
+    tags: Mapping[str, str] | None = None,
+    on_event: Callable[[StepProgress], None] | None = None,
+    module: str = CODE_LOCATION_MODULE,
+) -> RunOutcome:
+    """Run the ops named `ops` of the job `job_name` of `module` as one run in this process."""
+    fail_runs_of_dead_processes(instance)
+    whole = recon_job_from_origin(JobPythonOrigin(job_name, _repository_origin(module)))
+    narrowed = {"op_selection": list(ops), "resolved_op_selection": frozenset(ops)}
+    return _run(
+        whole.get_subset(op_selection=ops), instance, module, tags=tags or {}, on_event=on_event, narrowed=narrowed
+    )
+
+
+def _run(  # all of them name what the run is
+    job: ReconstructableJob,
+    instance: DagsterInstance,
+    module: str,
+    *,
+    tags: Mapping[str, str],
+    on_event: Callable[[StepProgress], None] | None,
+    narrowed: Mapping[str, Any],
+) -> RunOutcome:
     run = instance.create_run_for_job(
         job_def=job.get_definition(),
         run_config=_QUIET_CONSOLE,
-        tags={**(tags or {}), **_partition_tags(start, end), PROCESS_TAG: _this_process()},
-        asset_selection=frozenset(selection) if selection else None,
-        remote_job_origin=_remote_job_origin(module, job_name),
-        job_code_origin=job_origin,
+        tags={**tags, PROCESS_TAG: _this_process()},
+        remote_job_origin=_remote_job_origin(module, job.job_name),
+        job_code_origin=job.get_python_origin(),
+        **narrowed,
     )
     failed: dict[str, str] = {}
     error = None

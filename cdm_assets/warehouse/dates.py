@@ -8,6 +8,8 @@ from datetime import date, timedelta
 from typing import Final
 
 ONE_DAY: Final = timedelta(days=1)
+NEVER: Final = date(9999, 12, 31)
+"""Beyond all business dates."""
 
 
 @dataclass(frozen=True, order=True)
@@ -32,6 +34,11 @@ class DateRange:
 
     def __str__(self) -> str:
         return f"{self.first}" if self.first == self.last else f"{self.first}..{self.last}"
+
+
+def from_on(day: date) -> DateRange:
+    """`day` and every date after it."""
+    return DateRange(day, NEVER)
 
 
 def ranges_of(days: Iterable[date]) -> list[DateRange]:

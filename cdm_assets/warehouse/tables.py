@@ -313,6 +313,15 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 *audit(),
             ],
         ),
+        "stale_partition": (
+            "Loaded partitions that a later load upstream changed; they are to be loaded again.",
+            [
+                text("table_key", 120, "schema.table"),
+                day(),
+                text("reason", 400, "What changed"),
+                *audit(),
+            ],
+        ),
         "check_result": (
             "The last result of each check of each partition.",
             [

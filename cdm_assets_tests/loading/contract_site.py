@@ -6,7 +6,7 @@ Everything is in memory, and one warehouse serves many examples: `ContractSite.f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,10 +18,12 @@ from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.marts.measures import rate, total
 from cdm_assets.loading.marts.registry import MARTS, MartSelect
+from cdm_assets.loading.rehearsal import partitions_affected
+from cdm_assets.loading.staleness import stale_partitions
 from cdm_assets.loading.stamp import Stamp, in_range, replace_rows
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.warehouse import ddl
-from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS, Tables
 from cdm_assets_tests.small_site import Site, write_catalog
@@ -30,6 +32,8 @@ DAY: Final = date(2024, 3, 1)
 HORIZON: Final = 6
 """Business dates of an example, from `DAY` on."""
 ALL_DATES: Final = DateRange(DAY, DAY + timedelta(days=HORIZON - 1))
+CALENDAR: Final = DateRange(DAY - timedelta(days=10), DAY + timedelta(days=40))
+"""A short one is quick to fill."""
 
 PERSON: Final = """
 source: person
@@ -233,7 +237,7 @@ def _person_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     )
 
 
-_OWN_MARTS: Final[Mapping[str, MartSelect]] = {"person_day": _person_day, "person_360": _person_360}
+OWN_MARTS: Final[Mapping[str, MartSelect]] = {"person_day": _person_day, "person_360": _person_360}
 
 Content = dict[str, list[tuple[Any, ...]]]
 """The rows of each table, sorted, audit columns left out."""
@@ -258,9 +262,9 @@ class ContractSite:
         self.landing_root = folder / "landing"
         self.landing_root.mkdir(parents=True)
         self.tables = Tables(self.catalog)
-        calendar = calendar or DateRange(DAY - timedelta(days=10), DAY + timedelta(days=40))
+        calendar = calendar or CALENDAR
         self._open = ExitStack()
-        self._open.enter_context(mock.patch.dict(MARTS, _OWN_MARTS))
+        self._open.enter_context(mock.patch.dict(MARTS, OWN_MARTS))
         self.loads = TableLoads(self.tables)
         self.order = self.loads.in_order
         self.warehouse, self.clean_warehouse = (self._new_warehouse(calendar) for _ in range(2))
@@ -304,16 +308,33 @@ class ContractSite:
         self.runs += 1
         warehouse = self.clean_warehouse if clean else self.warehouse
         context = LoadContext(warehouse, self.landing_root, "k" * 32, f"run{self.runs}")
-        if checked:
+        with nullcontext() if checked else mock.patch.object(TableLoads, "_check", _no_checks):
             self.loads.load(key, dates, context)
-            return
-        stamp = Stamp(context.run_id)
-        self.loads._fill(key, dates, context, stamp)
-        loads = self.tables["cdp_metadata.partition_load"]
-        of_dates = sa.and_(loads.c.table_key == key, in_range(loads.c.business_date, dates))
-        rows = [{"table_key": key, "business_date": d, "rows_in_partition": 0, **stamp.row} for d in dates]
-        with warehouse.transaction() as connection:
-            replace_rows(connection, loads, of_dates, list(rows))
+
+    def affected(self, changed: Iterable[tuple[str, int]]) -> dict[str, frozenset[date]]:
+        """What the files of `changed` (source, number of the day), as they lie there, would make stale."""
+        days: dict[str, set[date]] = {}
+        for source, number in changed:
+            days.setdefault(source, set()).add(day(number))
+        return partitions_affected(self.loads, LoadContext(self.warehouse, self.landing_root, "", ""), days)
+
+    def stale(self) -> dict[str, frozenset[date]]:
+        """The loaded partitions that are out of line."""
+        with self.warehouse.connection() as connection:
+            return stale_partitions(connection, self.loads)
+
+    def load_stale(self) -> None:
+        """Load what is out of line, as ranges; what a vault table's load brings to light as well."""
+        while stale := self.stale():
+            for key, days in stale.items():
+                for dates in ranges_of(days):
+                    self.load(key, dates)
+
+    def fill(self, key: str, dates: DateRange) -> list[DateRange]:
+        """Only the rows of one table, without control tables; returns what changed for its readers."""
+        self.runs += 1
+        with self.warehouse.transaction() as connection:
+            return self.loads.fill(connection, key, dates, Stamp(f"run{self.runs}"))
 
     def load_all(self, dates: DateRange = ALL_DATES, *, clean: bool = False, only: Iterable[str] | None = None) -> None:
         """Load every table for `dates`, each after what it reads."""
@@ -385,6 +406,10 @@ class ContractSite:
         for part in (DateRange(d, d) for d in dates) if by_day else [dates]:
             self.load_all(part, clean=True, only=only)
         return self.content(self.clean_warehouse, layers=layers)
+
+
+def _no_checks(_loads: TableLoads, work: Any) -> tuple[list[Any], dict[date, int]]:
+    return [], dict.fromkeys(work.dates, 0)
 
 
 def _sortable(row: Sequence[Any]) -> list[tuple[bool, str]]:

@@ -115,7 +115,7 @@ def test_every_record_of_any_file_is_loaded_or_rejected_with_its_line_and_text(s
 
 
 def staged(site: Site, file: LandingFile) -> tuple[list[Any], Mapping[str, Any], Mapping[date, tuple[str, int | None]]]:
-    with staging(site.warehouse, site.source("purchase")) as stage:
+    with site.warehouse.connection() as connection, staging(connection, site.source("purchase")) as stage:
         stage.read([file])
         with stage.connection.begin():
             rows = stage.connection.execute(sa.select(stage.table).order_by(stage.table.c.source_row)).all()

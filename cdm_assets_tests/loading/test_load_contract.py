@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets_tests.loading.contract_site import ALL_DATES, DAY, HORIZON, ContractSite, at, day, differences
 from cdm_assets_tests.loading.vault_oracle import vault_content
 
@@ -158,15 +158,9 @@ class AllLayers(RuleBasedStateMachine):
         self.site.forget()
         self.files: Files = {}
         self.stale: Files = {}
-        self.first_stale = day(HORIZON)
         self.loaded_at_all = False
 
     def _change(self, source: str, number: int, rows: list[Row] | None) -> None:
-        """Write the file; the dates of the events it held and holds become stale as well as its own."""
-        for row in [*(self.files.get((source, number)) or []), *(rows or [])]:
-            if source == "visit":
-                self.first_stale = min(self.first_stale, row[-1].date())
-        self.first_stale = min(self.first_stale, day(number))
         self.site.write(source, number, rows)
         self.files[source, number] = self.stale[source, number] = rows
 
@@ -210,15 +204,24 @@ class AllLayers(RuleBasedStateMachine):
     @precondition(lambda self: bool(self.stale))
     @rule(data=st.data())
     def load_what_changed(self, data: st.DataObject) -> None:
-        """Load landing zone and vault for the changed dates, what lies behind for all dates from the first on."""
+        """Load landing zone and vault for the changed dates, and behind the vault exactly what that affects.
+
+        What is affected is foretold from the files, or read from the marks that the loads left.
+        """
+        foretold = data.draw(st.booleans())
+        affected = self.site.affected(self.stale) if foretold else {}
         for source, number in data.draw(st.permutations(sorted(self.stale))):
             self.site.load(f"ldz.ldz_{source}", DateRange(day(number), day(number)))
         for key, dates in data.draw(stale_loads(self.site, self.stale)):
             self.site.load(key, dates)
-        first = max(self.first_stale, DAY) if self.loaded_at_all else DAY
-        for key in self.site.downstream:
-            self.site.load(key, DateRange(first, ALL_DATES.last))
-        self.stale, self.first_stale, self.loaded_at_all = {}, day(HORIZON), True
+        if not self.loaded_at_all:
+            affected = {key: frozenset(ALL_DATES) for key in self.site.downstream}
+        elif not foretold:
+            affected = self.site.stale()
+        for key in (key for key in self.site.downstream if key in affected):
+            for dates in ranges_of(affected[key]):
+                self.site.load(key, dates)
+        self.stale, self.loaded_at_all = {}, True
         self.is_as_after_a_clean_load()
 
     @precondition(lambda self: self.loaded_at_all)
@@ -234,6 +237,7 @@ class AllLayers(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if not self.stale and self.loaded_at_all:
+            self.site.load_stale()
             self.is_as_after_a_clean_load()
 
 

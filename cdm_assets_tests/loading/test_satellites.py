@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.dialects import registry
 
-from cdm_assets.loading.satellites import Satellite, load_satellite
+from cdm_assets.loading.satellites import Satellite
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets_tests.loading.contract_site import ContractSite, day, statements_of
@@ -200,9 +200,8 @@ def test_a_day_on_time_is_two_statements_and_one_question(contract: ContractSite
     put_statuses(contract, "xy")
     load(contract, table, 0)
     with statements_of(contract.warehouse) as sent:
-        load_satellite(contract.warehouse, table.removeprefix("rdv.s_"), DateRange(day(1), day(1)), Stamp("r"))
+        contract.fill(table, DateRange(day(1), day(1)))
     question, insert, delete = sent
-    assert question.startswith("SELECT 1")
     assert "cdp_metadata.landing_file" in question
     assert "FROM ldz." not in question
     assert insert.startswith(f"INSERT INTO {table} ")
@@ -251,7 +250,9 @@ def test_every_statement_compiles_for_every_database(contract: ContractSite, nam
     if satellite.is_snapshot:
         statements += [satellite.next_partition(day(1)), satellite.loaded_after(day(2))]
         statements += [satellite.unsettled(dates, day(2), stamp)]
-        statements += satellite.repair_of_next_partition(dates, day(2), stamp)
+        insert, superseded = satellite.repair_of_next_partition(dates, day(2), stamp)
     else:
-        statements += satellite.late_delta_statements(dates, stamp)
+        insert, superseded = satellite.repair_of_all_later(dates, stamp)
+    statements += [insert, sa.delete(satellite.table).where(superseded)]
+    statements += [satellite.changed_spans(dates, superseded, stamp)]
     assert all(str(statement.compile(dialect=dialect)) for statement in statements)

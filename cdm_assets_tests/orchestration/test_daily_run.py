@@ -207,12 +207,22 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
     assert new - old == 1_000_000 - value[0][0]
     after = dict(site.query("select table_key || business_date, run_id from cdp_metadata.partition_load"))
     reloaded = {key for key in after if after[key] != before[key]}
-    assert f"ldz.ldz_transaction{middle}" in reloaded
-    assert f"cdm_publish_db.customer_360{LAST}" in reloaded
-    assert f"ldz.ldz_transaction{LAST}" not in reloaded
-    untouched = ("ldz.ldz_customer", "rdv.s_", "rdv.h_campaign", "itf.flowchart")
-    assert not {key for key in reloaded if key.startswith(untouched)}
-    assert not {key for key in reloaded if key.endswith(str(FIRST))}
+    vault = ("rdv.h_basket", "rdv.h_customer", "rdv.h_product", "rdv.h_store", "rdv.l_transaction")
+    of_the_date = ("agg.customer_day", "agg.customer_department_day", "agg.campaign_customer_day", "itf.transaction")
+    so_far = [f"{schema}.{name}_360" for schema in ("cs_360_db", "cdm_publish_db") for name in ("customer", "campaign")]
+    assert reloaded == {
+        *(f"{table}{middle}" for table in ("ldz.ldz_transaction", *vault, *of_the_date)),
+        *(f"{table}{day}" for table in so_far for day in (middle, LAST)),
+    }
+    with DagsterInstance.from_config(str(site.settings.dagster_home)) as instance:
+        run = instance.get_runs(RunsFilter(), limit=1)[0]
+        assert (run.job_name, {after[key] for key in reloaded}) == ("repair", {run.run_id})
+        shown = instance.fetch_materializations(AssetKey(["cdm_publish_db", "customer_360"]), limit=9).records
+        assert {e.partition_key for e in shown if e.run_id == run.run_id} == {str(middle), str(LAST)}
+        check = AssetCheckKey(AssetKey(["rdv", "l_transaction"]), "keys")
+        latest = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)[0]
+        assert (latest.run_id, latest.partition) == (run.run_id, str(middle))
+        assert latest.status is AssetCheckExecutionRecordStatus.SUCCEEDED
 
 
 def test_one_bad_day_of_a_range_is_held_back_and_the_others_publish(site: DemoSite) -> None:

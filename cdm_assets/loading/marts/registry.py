@@ -24,3 +24,14 @@ MARTS: Final[Mapping[str, MartSelect]] = {
     "flowchart_360": flowchart.flowchart_360,
 }
 """Marts by name, in an order in which they can be filled."""
+
+SAME_DATE_ONLY: Final[Mapping[str, frozenset[str]]] = {
+    "customer_day": frozenset({"itf.transaction"}),
+    "customer_department_day": frozenset({"itf.transaction", "itf.product"}),
+    "campaign_customer_day": frozenset({"itf.transaction", "itf.offer", "itf.campaign"}),
+    "customer_360": frozenset({"itf.customer"}),
+    "campaign_360": frozenset({"itf.campaign"}),
+    "flowchart_360": frozenset({"itf.flowchart"}),
+}
+"""Of which tables a partition of a mart reads the partition of its own date and no other. Of what is not named here,
+every earlier date counts; no mart reads a later one."""

@@ -1,0 +1,37 @@
+"""What `cdm run` does, without Dagster: load what was never loaded and what is stale, until nothing is."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+from cdm_assets.loading.staleness import stale_partitions
+from cdm_assets.loading.table_loads import LoadContext, TableLoads
+from cdm_assets.operations.plan import changed_files, mark_work, partitions_never_loaded, planned_runs
+from cdm_assets.warehouse.dates import DateRange, ranges_of
+from cdm_assets.warehouse.engine import Warehouse
+
+
+def bring_up_to_date(
+    warehouse: Warehouse, loads: TableLoads, dates: DateRange, landing_root: Path, *, run_id: str = "run"
+) -> dict[str, set[date]]:
+    """Load what is to be loaded; returns it, by table. A refused file is tried once."""
+    loaded: dict[str, set[date]] = {}
+
+    def load(key: str, part: DateRange) -> None:
+        loaded.setdefault(key, set()).update(part)
+        loads.load(key, part, LoadContext(warehouse, landing_root, "k" * 32, run_id))
+
+    with warehouse.transaction() as connection:
+        mark_work(connection, loads, changed_files(connection, loads, dates, landing_root))
+        missing = partitions_never_loaded(connection, loads, dates)
+    for run in planned_runs(missing, loads):
+        for key in run.tables:
+            load(key, run.dates)
+    for _ in range(2):  # what the vault's loads bring to light comes second
+        with warehouse.connection() as connection:
+            stale = stale_partitions(connection, loads)
+        for key, days in stale.items():
+            for part in ranges_of(days):
+                load(key, part)
+    return loaded
