@@ -7,7 +7,6 @@ A *state* entity's partition holds every key of its spine known on that date, wi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Catalog, EntityKind, InterfaceColumn, InterfaceEntity
 from cdm_assets.loading.stamp import in_range, next_or_never
-from cdm_assets.warehouse.dates import DateRange, from_on
+from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.tables import Tables
 
 _Origins = dict[str, sa.FromClause]
@@ -31,14 +30,10 @@ def interface_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) 
 def interface_reach(entity: InterfaceEntity, upstream: str, changed: Sequence[DateRange]) -> Sequence[DateRange]:
     """The dates of `entity` that change with the vault table `upstream`, which changed as of `changed`.
 
-    A joined hub only lends the text of its key, which never changes, unless its first date is shown.
+    A hub that is not the spine only lends the text of its key, which never changes.
     """
     name = upstream.split(".")[1]
-    if name.startswith("h_") and name != entity.spine and f"{name}.business_date" not in _references(entity):
-        return []
-    if entity.kind is EntityKind.EVENT and name != entity.spine:
-        return [from_on(date.min)]
-    return changed
+    return [] if name.startswith("h_") and name != entity.spine else changed
 
 
 def _state_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> sa.Select[Any]:

@@ -44,9 +44,10 @@ def partitions_affected(
                 days = {day for source in loads.sources_of(key) for day in days_of.get(source, ())}
                 if days:
                     affected[key] = frozenset(days)
-                if days and key.startswith(f"{Layer.VAULT}."):
-                    moved = [span for dates in ranges_of(days) for span in loads.fill(connection, key, dates, stamp)]
-                    mark_readers(connection, loads, key, moved, stamp)
+                if key.startswith(f"{Layer.VAULT}."):
+                    for number, dates in enumerate(ranges_of(days)):
+                        moved = loads.fill(connection, key, dates, stamp.nth(number))
+                        mark_readers(connection, loads, key, moved, stamp)
             affected |= stale_partitions(connection, loads)
             transaction.rollback()
     return {key: affected[key] for key in loads.in_order if key in affected}

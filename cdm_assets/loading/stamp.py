@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -33,6 +33,10 @@ class Stamp:
             sa.literal(self.load_ts, sa.TIMESTAMP()).label("load_ts"),
             sa.literal(self.run_id, sa.String(64)).label("run_id"),
         )
+
+    def nth(self, number: int) -> Stamp:
+        """The stamp of part `number` (from 0) of a load, whose rows must not be taken for another part's."""
+        return replace(self, load_ts=self.load_ts + timedelta(microseconds=number))
 
     def put_on(self, table: sa.FromClause) -> ColumnElement[bool]:
         """True for the rows of `table` that this load inserted."""

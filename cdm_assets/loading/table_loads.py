@@ -195,8 +195,8 @@ class TableLoads:
         removed = rows_by_date(work.connection, self.tables[work.key], work.dates)
         work.counts |= {day: RowCounts(removed=removed.get(day, 0)) for day in work.dates}
         changed: list[DateRange] = []
-        for part in ranges_of(day for day in work.dates if day not in work.held_back):
-            changed += self.fill(work.connection, work.key, part, work.stamp, token_key=token_key)
+        for number, part in enumerate(ranges_of(day for day in work.dates if day not in work.held_back)):
+            changed += self.fill(work.connection, work.key, part, work.stamp.nth(number), token_key=token_key)
         return self._finish(work, changed)
 
     def fill(

@@ -268,10 +268,8 @@ def _changed(key_table: KeyTable, table: sa.Table, is_old_or_new: ColumnElement[
         content = [column for column in table.c if column.name not in AUDIT_COLUMNS]
         single = sa.select(table.c.event_date).where(is_old_or_new).group_by(*content).having(sa.func.count() == 1)
         return sa.select(single.subquery("single").c.event_date).distinct()
-    day, source = table.c.business_date, table.c.rec_src
-    is_another = sa.or_(
-        sa.func.count() == 1, sa.func.min(day) != sa.func.max(day), sa.func.min(source) != sa.func.max(source)
-    )
+    day = table.c.business_date
+    is_another = sa.or_(sa.func.count() == 1, sa.func.min(day) != sa.func.max(day))
     moved = sa.select(sa.func.min(day).label("first_date")).where(is_old_or_new)
     keys = moved.group_by(table.c[key_table.hash_key]).having(is_another).subquery("moved")
     return sa.select(sa.func.min(keys.c.first_date))

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.marts.measures import rate, total
-from cdm_assets.loading.marts.registry import MARTS, MartSelect
+from cdm_assets.loading.marts.registry import MARTS, SAME_DATE_ONLY, MartSelect
 from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.staleness import stale_partitions
 from cdm_assets.loading.stamp import Stamp, in_range, replace_rows
@@ -239,6 +239,8 @@ def _person_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
 
 OWN_MARTS: Final[Mapping[str, MartSelect]] = {"person_day": _person_day, "person_360": _person_360}
 
+OWN_SAME_DATE_ONLY: Final = {"person_day": frozenset({"itf.visit"}), "person_360": frozenset({"itf.person"})}
+
 Content = dict[str, list[tuple[Any, ...]]]
 """The rows of each table, sorted, audit columns left out."""
 
@@ -265,6 +267,7 @@ class ContractSite:
         calendar = calendar or CALENDAR
         self._open = ExitStack()
         self._open.enter_context(mock.patch.dict(MARTS, OWN_MARTS))
+        self._open.enter_context(mock.patch.dict(SAME_DATE_ONLY, OWN_SAME_DATE_ONLY))
         self.loads = TableLoads(self.tables)
         self.order = self.loads.in_order
         self.warehouse, self.clean_warehouse = (self._new_warehouse(calendar) for _ in range(2))

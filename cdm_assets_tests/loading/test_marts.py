@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import sqlalchemy as sa
 
 from cdm_assets.catalog.reading import CANONICAL
-from cdm_assets.warehouse.dates import DateRange
+from cdm_assets.loading.marts.registry import MARTS, SAME_DATE_ONLY
+from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets_tests.loading.contract_site import ContractSite, day, differences
 
 LAST: Final = 105
@@ -328,7 +330,7 @@ def test_every_check_of_the_shipped_marts_passes_with_late_and_repeated_events(l
 
 @pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_changed_files_repair_every_shipped_table(tmp_path: Path, data: Data, seed: int) -> None:
-    """Files of random sources and days are late or shrink; the dates from the first changed one on are reloaded."""
+    """Files of random sources and days are late or shrink; exactly what that affects is reloaded."""
     last, chance = 30, random.Random(seed)
     dates = DateRange(day(0), day(last))
     site = ContractSite(tmp_path, shipped=CANONICAL, calendar=dates)
@@ -344,14 +346,41 @@ def test_changed_files_repair_every_shipped_table(tmp_path: Path, data: Data, se
     for (source, number), rows in changed:
         site.write(source, number, rows)
     touched = sorted({place for place, _ in changed})
+    affected = site.affected(touched)
     for source, number in touched:
         site.load(f"ldz.ldz_{source}", DateRange(day(number), day(number)))
     loads = [(key, day(number)) for source, number in touched for key in sorted(site.fed_by(source))]
     chance.shuffle(loads)
     for key, when in loads:
         site.load(key, DateRange(when, when))
-    first = max(0, min(number for _, number in touched) - 5)  # events come up to five days late
-    for key in site.downstream:
-        site.load(key, DateRange(day(first), day(last)))
+    for key in (key for key in site.downstream if key in affected):
+        for part in ranges_of(affected[key]):
+            site.load(key, part)
     assert differences(site.content(), site.clean_content(dates)) == {}
     site.close()
+
+
+@pytest.mark.parametrize("mart", sorted(MARTS))
+@pytest.mark.parametrize("number", [0, 45, 80])
+def test_a_mart_reads_no_later_date_and_where_declared_only_its_own(
+    loaded: ContractSite, mart: str, number: int
+) -> None:
+    """So the dates that a change reaches are all that `SAME_DATE_ONLY` leaves out."""
+    key = next(k for k in loaded.order if k.endswith(f".{mart}") and not k.startswith("cdm_publish_db."))
+    only_then = DateRange(day(number), day(number))
+    select = loaded.loads.select(key, only_then)
+    assert select is not None
+    table = loaded.tables[key]
+    stored = sa.select(*(table.c[name] for name in select.selected_columns.keys())).where(  # noqa: SIM118
+        table.c.business_date == day(number)
+    )
+    with loaded.warehouse.connection() as connection, connection.begin() as transaction:
+        expected = sorted(map(str, connection.execute(stored)))
+        for upstream in loaded.loads.reads[key]:
+            rows = loaded.tables[upstream]
+            is_read = rows.c.business_date <= day(number)
+            if upstream in SAME_DATE_ONLY.get(mart, ()):
+                is_read = rows.c.business_date == day(number)
+            connection.execute(sa.delete(rows).where(sa.not_(is_read)))
+        assert sorted(map(str, connection.execute(select))) == expected
+        transaction.rollback()
