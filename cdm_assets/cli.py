@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cdm_assets.settings import Settings, SettingsError
-from cdm_assets.warehouse.dates import ONE_DAY, DateRange
+from cdm_assets.warehouse.dates import ONE_DAY, DateRange, listed
 from cdm_assets.warehouse.tables import Tables
 
 app = typer.Typer(
@@ -128,6 +128,27 @@ def run(
         problems.append(f"{failed} blocking checks failed within {dates}; what depends on them was held back")
     if problems:
         raise Stopped("\n".join([*problems, "What to do: runbooks/partition_is_red.md"]))
+
+
+@app.command()
+def plan(start: StartOption = None, end: EndOption = None, days: DaysOption = None) -> None:
+    """Show what `cdm run` would load, and why; nothing is loaded."""
+    from cdm_assets.orchestration.code_location import table_loads
+    from cdm_assets.orchestration.daily_run import plan_dates
+
+    settings = _settings()
+    dates = _dates(settings, start, end, days)
+    planned = plan_dates(settings, table_loads(settings), dates)
+    for run in planned.runs:
+        _say(f"Never loaded: {run.dates} ({len(run.dates)} dates) of {len(run.tables)} tables")
+    for source, changed in planned.changed.items():
+        _say(f"Files of source {source} that are not what was loaded: {listed(changed)}")
+    if planned.again:
+        _say(f"To load again, {sum(map(len, planned.again.values())):,} partitions:")
+    for table, stale in planned.again.items():
+        _say(f"  {table:<42} {len(stale):>5}  {listed(stale)}")
+    if not planned.runs and not planned.again:
+        _say(f"{dates}: everything is loaded and unchanged; nothing to do")
 
 
 @app.command()

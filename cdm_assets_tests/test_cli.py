@@ -33,7 +33,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_the_steps(tmp_path: Path) -> None:
     shown = cdm(tmp_path, "--help")
-    for command in ("demo", "validate", "ddl", "run", "status", "ui"):
+    for command in ("demo", "validate", "ddl", "run", "plan", "status", "ui"):
         assert f"  {command} " in shown.stdout
 
 
@@ -47,6 +47,12 @@ def test_status_shows_every_layer(home: Path) -> None:
 
 def test_a_second_run_says_that_nothing_is_to_do(home: Path) -> None:
     assert "everything is loaded and unchanged; nothing to do" in cdm(home, "run", "--days", "2").stdout
+
+
+def test_plan_says_what_a_run_would_load(home: Path) -> None:
+    shown = cdm(home, "plan", "--days", "3").stdout
+    assert shown == "Never loaded: 2017-01-03 (1 dates) of 47 tables\n"
+    assert "everything is loaded and unchanged" in cdm(home, "plan", "--days", "2").stdout
 
 
 def test_validate_counts_what_is_declared(tmp_path: Path) -> None:
@@ -67,7 +73,7 @@ def test_ddl_prints_a_script_and_applies_it(tmp_path: Path) -> None:
     script = cdm(tmp_path, "ddl").stdout
     assert "CREATE TABLE cs_360_db.customer_360" in script
     assert not (tmp_path / "warehouse").exists()
-    assert "53 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
+    assert "54 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
     assert ": 0 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Final
 
 from dagster import DagsterInstance
 
+from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.staleness import stale_partitions
-from cdm_assets.loading.table_loads import TableLoads
+from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.plan import (
     PlannedRun,
     changed_files,
@@ -86,6 +88,34 @@ def run_dates(
             stale = stale_partitions(connection, loads)
         session.repair([key for key in _downstream(loads, stale) if key in wanted])
     return session.summary
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would load: ranges never loaded, changed files by source, and all partitions to load again."""
+
+    runs: tuple[PlannedRun, ...]
+    changed: Mapping[str, frozenset[date]]
+    again: Mapping[str, frozenset[date]]
+
+
+def plan_dates(settings: Settings, loads: TableLoads, dates: DateRange) -> Plan:
+    """What `run_dates` would load now; nothing is loaded or marked.
+
+    Raises LandingAreaMissing, WarehouseBusy or SchemaMismatch.
+    """
+    require_landing_area(settings.landing_root)
+    with _warehouse(settings, loads) as warehouse:
+        create_missing(warehouse)
+        with warehouse.connection() as connection:
+            changed = changed_files(connection, loads, dates, settings.landing_root)
+            runs = planned_runs(partitions_never_loaded(connection, loads, dates), loads)
+            again = stale_partitions(connection, loads)
+        context = LoadContext(warehouse, settings.landing_root, token_key="", run_id="plan")
+        affected = partitions_affected(loads, context, changed)
+    again |= {key: days | again.get(key, frozenset()) for key, days in affected.items()}
+    in_order = {key: again[key] for key in loads.in_order if key in again}
+    return Plan(tuple(runs), {source: frozenset(days) for source, days in changed.items()}, in_order)
 
 
 class _Session:

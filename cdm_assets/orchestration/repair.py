@@ -34,12 +34,12 @@ from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoad
 from cdm_assets.operations.plan import changed_files, mark_work
 from cdm_assets.orchestration.partition_events import store_evaluations, store_partitions
 from cdm_assets.settings import Settings
-from cdm_assets.warehouse.dates import DateRange, ranges_of
+from cdm_assets.warehouse.dates import DateRange, listed, ranges_of
 
 REPAIR_JOB: Final = "repair"
 LOOK_OP: Final = "look_for_changed_files"
 VERDICT_OP: Final = "verdict"
-_DATES_SHOWN: Final = 10
+_FAILURES_SHOWN: Final = 10
 
 
 class LookConfig(Config):
@@ -86,7 +86,7 @@ def _look_op(loads: TableLoads, settings: Settings) -> OpDefinition:
         with warehouse.warehouse.transaction() as connection:
             changed = changed_files(connection, loads, DateRange(first, last), warehouse.landing_root)
             mark_work(connection, loads, changed)
-        context.add_output_metadata({source: _listed(days) for source, days in changed.items()})
+        context.add_output_metadata({source: listed(days) for source, days in changed.items()})
 
     return look
 
@@ -112,7 +112,7 @@ def _repair_op(loads: TableLoads, key: str, asset: AssetsDefinition) -> OpDefini
                 store_evaluations(context, name, reason.checks)
             else:
                 store_partitions(context, name, report, lineage)
-        context.add_output_metadata({"partitions": len(days), "dates": _listed(days)})
+        context.add_output_metadata({"partitions": len(days), "dates": listed(days)})
 
     return repair
 
@@ -132,15 +132,8 @@ def _verdict_op(loads: TableLoads) -> OpDefinition:
         with warehouse.warehouse.connection() as connection:
             failed = connection.execute(query.order_by(result.c.business_date, result.c.table_key)).tuples().all()
         if failed:
-            shown = "\n".join(f"  {day} {table}: {message}" for day, table, message in failed[:_DATES_SHOWN])
+            shown = "\n".join(f"  {day} {table}: {message}" for day, table, message in failed[:_FAILURES_SHOWN])
             raise Failure(f"{len(failed)} blocking checks failed:\n{shown}", allow_retries=False)
         context.log.info("Every stale partition is loaded and passed its blocking checks.")
 
     return verdict
-
-
-def _listed(days: Iterable[date]) -> str:
-    """Dates as ranges, the first ten of them."""
-    ranges = ranges_of(days)
-    more = f" and {len(ranges) - _DATES_SHOWN} more" if ranges[_DATES_SHOWN:] else ""
-    return ", ".join(map(str, ranges[:_DATES_SHOWN])) + more

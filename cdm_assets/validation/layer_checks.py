@@ -32,9 +32,15 @@ class ChecksOf:
     def __init__(self, tables: Tables, sent_keys: Callable[[str], PerDate]) -> None:
         self._tables, self._catalog, self._sent_keys = tables, tables.catalog, sent_keys
         self._calendar = tables["cdp_metadata.calendar"]
+        self._built: dict[str, TableChecks] = {}
 
     def __getitem__(self, key: str) -> TableChecks:
         """The checks of the table `schema.table`."""
+        if key not in self._built:
+            self._built[key] = self._build(key)
+        return self._built[key]
+
+    def _build(self, key: str) -> TableChecks:
         layer, name = key.split(".")
         match Layer(layer):
             case Layer.LANDING:

@@ -50,3 +50,10 @@ def ranges_of(days: Iterable[date]) -> list[DateRange]:
         else:
             ranges.append(DateRange(day, day))
     return ranges
+
+
+def listed(days: Iterable[date], *, most: int = 10) -> str:
+    """Dates in words: as ranges, the first `most` of them."""
+    ranges = ranges_of(days)
+    more = f" and {len(ranges) - most} more" if len(ranges) > most else ""
+    return ", ".join(map(str, ranges[:most])) + more

@@ -61,6 +61,8 @@ class Warehouse:
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
             config["temp_directory"] = str(path.with_suffix(".spill"))
+            # Text is written in half the time than in the format that old DuckDBs read, which is the default.
+            config["storage_compatibility_version"] = "latest"
         engine = sa.create_engine(
             sa.URL.create("duckdb", database=str(path) if path else ":memory:"),
             connect_args={"config": config, "read_only": read_only},

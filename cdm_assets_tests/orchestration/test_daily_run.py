@@ -18,7 +18,7 @@ from dagster._core.storage.asset_check_execution_record import AssetCheckExecuti
 from cdm_assets.demo.landing_area import write_landing_area
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.code_location import table_loads
-from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, run_dates
+from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, plan_dates, run_dates
 from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
@@ -202,6 +202,8 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
     first_row = f"from ldz.ldz_transaction where business_date = '{middle}' and source_row = 1"
     value = site.query(f"select sales_value {first_row}")
     site.rewrite(middle, "transaction.csv", dearer)
+    plan = plan_dates(site.settings, site.loads, DAYS)
+    assert (plan.runs, plan.changed) == ((), {"transaction": {middle}})
     assert site.run().problems == ()
     new = site.query("select sum(sales_amount_lifetime) from cdm_publish_db.customer_360_current")[0][0]
     assert new - old == 1_000_000 - value[0][0]
@@ -214,6 +216,7 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
         *(f"{table}{middle}" for table in ("ldz.ldz_transaction", *vault, *of_the_date)),
         *(f"{table}{day}" for table in so_far for day in (middle, LAST)),
     }
+    assert reloaded == {f"{table}{day}" for table, days in plan.again.items() for day in days}
     with DagsterInstance.from_config(str(site.settings.dagster_home)) as instance:
         run = instance.get_runs(RunsFilter(), limit=1)[0]
         assert (run.job_name, {after[key] for key in reloaded}) == ("repair", {run.run_id})
