@@ -6,7 +6,7 @@ A *state* entity's partition holds every key of its spine known on that date, wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -37,35 +37,83 @@ def interface_reach(entity: InterfaceEntity, upstream: str, changed: Sequence[Da
 
 
 def _state_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> sa.Select[Any]:
-    catalog = tables.catalog
-    calendar = tables["cdp_metadata.calendar"]
-    spine = tables[f"rdv.{entity.spine}"].alias("spine")
-    origins: _Origins = {entity.spine: spine}
-    joined = calendar.join(spine, spine.c.business_date <= calendar.c.business_date)
-    joined = _join_hubs(tables, entity, joined, origins)
-    for name in _satellites_used(catalog, entity):
-        parent = catalog.satellites[name][1].parent
-        history = _validity(tables, name, f"{parent}_hk", dates)
-        origins[f"s_{name}"] = history
+    """Keys are numbered; dates are first joined with the numbers alone, by which the rows' texts are then looked up.
+
+    A join that starts from the few rows of the calendar would be done and written by a single thread.
+    """
+    calendar, known = tables["cdp_metadata.calendar"], _numbered_keys(tables, entity, dates)
+    grid = (
+        sa.select(calendar.c.business_date, known.c.number)
+        .join_from(calendar, known, known.c.business_date <= calendar.c.business_date)
+        .where(in_range(calendar.c.business_date, dates))
+        .cte("grid")
+        .prefix_with("MATERIALIZED", dialect="duckdb")
+    )
+    joined: Any = grid.join(known, known.c.number == grid.c.number)
+    histories = {}
+    for name in _satellites_used(tables.catalog, entity):
+        history = histories[f"s_{name}"] = _numbered_history(tables, name, known, dates)
         on_that_date = sa.and_(
-            history.c[f"{parent}_hk"] == spine.c[f"{parent}_hk"],
-            history.c.business_date <= calendar.c.business_date,
-            history.c.valid_until > calendar.c.business_date,
+            history.c.number == grid.c.number,
+            history.c.business_date <= grid.c.business_date,
+            history.c.valid_until > grid.c.business_date,
         )
         joined = joined.outerjoin(history, on_that_date)
-    columns = [_canonical(column, origins).label(column.name) for column in entity.columns]
+
+    def referenced(reference: str) -> ColumnElement[Any]:
+        table, name = reference.split(".")
+        if table not in histories:
+            return known.c.business_date if name == "business_date" else known.c[_label(reference)]
+        column = histories[table].c[name]
+        return sa.case((column == sa.true(), sa.true()), else_=sa.false()) if name == "is_listed" else column
+
+    columns = [_canonical(column, referenced).label(column.name) for column in entity.columns]
+    return sa.select(grid.c.business_date, *columns).select_from(joined)
+
+
+def _numbered_keys(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> sa.CTE:
+    """The keys of the spine known by the end of the range: a number, the hash key, the first date, the key's parts."""
+    spine = tables[f"rdv.{entity.spine}"].alias("spine")
+    origins: _Origins = {entity.spine: spine}
+    joined = _join_hubs(tables, entity, origins)
+    hash_key = spine.c[_hash_key(entity.spine)]
+    parts = [r for r in _references(entity) if r.startswith("h_") and not r.endswith(".business_date")]
     return (
-        sa.select(calendar.c.business_date, *columns)
+        sa.select(
+            sa.func.row_number().over(order_by=hash_key).label("number"),
+            hash_key,
+            spine.c.business_date,
+            *(origins[r.split(".")[0]].c[r.split(".")[1]].label(_label(r)) for r in dict.fromkeys(parts)),
+        )
         .select_from(joined)
-        .where(in_range(calendar.c.business_date, dates))
+        .where(spine.c.business_date <= dates.last)
+        .cte("known")
+    )
+
+
+def _numbered_history(tables: Tables, satellite: str, known: sa.CTE, dates: DateRange) -> sa.Subquery:
+    """A satellite's rows with the number of their key and `valid_until`, the date of the key's next row."""
+    table = tables[f"rdv.s_{satellite}"]
+    hash_key = f"{tables.catalog.satellites[satellite][1].parent}_hk"
+    following = next_or_never(table.c.business_date, partition_by=table.c[hash_key])
+    return (
+        sa.select(*table.c, known.c.number, following.label("valid_until"))
+        .join_from(table, known, known.c[hash_key] == table.c[hash_key])
+        .where(table.c.business_date <= dates.last)
+        .subquery(f"s_{satellite}")
     )
 
 
 def _event_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> sa.Select[Any]:
     event = tables[f"rdv.{entity.spine}"].alias("spine")
     origins: _Origins = {entity.spine: event}
-    joined = _join_hubs(tables, entity, event, origins)
-    columns = [_canonical(column, origins).label(column.name) for column in entity.columns]
+    joined = _join_hubs(tables, entity, origins)
+
+    def referenced(reference: str) -> ColumnElement[Any]:
+        table, name = reference.split(".")
+        return origins[table].c[name]
+
+    columns = [_canonical(column, referenced).label(column.name) for column in entity.columns]
     return (
         sa.select(event.c.event_date.label("business_date"), *columns)
         .select_from(joined)
@@ -73,17 +121,23 @@ def _event_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> 
     )
 
 
-def _join_hubs(tables: Tables, entity: InterfaceEntity, joined: Any, origins: _Origins) -> Any:
-    """Join the hubs of a link or event spine that the entity's columns name."""
-    spine = origins[entity.spine]
+def _join_hubs(tables: Tables, entity: InterfaceEntity, origins: _Origins) -> Any:
+    """Join the hubs of a link or event spine that the entity's columns name; `origins` gains them."""
+    joined = spine = origins[entity.spine]
     for reference in _references(entity):
         table = reference.split(".")[0]
         if table.startswith("h_") and table not in origins:
-            hub = tables[f"rdv.{table}"].alias(table)
-            hash_key = f"{table[2:]}_hk"
-            origins[table] = hub
-            joined = joined.join(hub, hub.c[hash_key] == spine.c[hash_key])
+            hub = origins[table] = tables[f"rdv.{table}"].alias(table)
+            joined = joined.join(hub, hub.c[_hash_key(table)] == spine.c[_hash_key(table)])
     return joined
+
+
+def _hash_key(table: str) -> str:
+    return f"{table[2:]}_hk"
+
+
+def _label(reference: str) -> str:
+    return reference.replace(".", "_")
 
 
 def _references(entity: InterfaceEntity) -> list[str]:
@@ -95,27 +149,10 @@ def _satellites_used(catalog: Catalog, entity: InterfaceEntity) -> list[str]:
     return [name for name in catalog.satellites if f"s_{name}" in used]
 
 
-def _validity(tables: Tables, satellite: str, hash_key: str, dates: DateRange) -> sa.Subquery:
-    """A satellite's rows with `valid_until`, the date of the key's next row."""
-    table = tables[f"rdv.s_{satellite}"]
-    following = next_or_never(table.c.business_date, partition_by=table.c[hash_key])
-    return (
-        sa.select(*table.c, following.label("valid_until"))
-        .where(table.c.business_date <= dates.last)
-        .subquery(f"s_{satellite}")
-    )
-
-
-def _canonical(column: InterfaceColumn, origins: _Origins) -> ColumnElement[Any]:
+def _canonical(column: InterfaceColumn, referenced: Callable[[str], ColumnElement[Any]]) -> ColumnElement[Any]:
     """The first reference that has a value, its codes converted, else the default."""
-    values = [_referenced(reference, origins) for reference in column.from_]
+    values = [referenced(reference) for reference in column.from_]
     value = sa.func.coalesce(*values) if len(values) > 1 else values[0]
     if column.codes:
         value = sa.case(*((value == code, canonical) for code, canonical in column.codes.items()), else_=value)
     return value if column.default is None else sa.func.coalesce(value, column.default)
-
-
-def _referenced(reference: str, origins: _Origins) -> ColumnElement[Any]:
-    table, name = reference.split(".")
-    column = origins[table].c[name]
-    return sa.case((column == sa.true(), sa.true()), else_=sa.false()) if name == "is_listed" else column

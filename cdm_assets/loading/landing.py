@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Final
@@ -278,12 +278,14 @@ def _rejected_records(
     """Every record that did not load, with its line and its text as received."""
     source = stage.source
     words = [*tests, *(unique.words for unique in _unique_sets(source))]
-    faults: dict[str, dict[int, tuple[_RowTest, str]]] = defaultdict(dict)
+    faults: dict[str, dict[int, RecordFault]] = defaultdict(dict)
     names = [column.name for column in source.columns]
     query = sa.select(rows.c.source_file, rows.c.source_row, rows.c.fault, *(rows.c[name] for name in names))
     for name, number, fault, *values in stage.connection.execute(query.where(rows.c.fault.is_not(None))):
         test = words[fault]
-        faults[name][number] = (test, f"expected {test.expected}, found {_found(test, names, values)}")
+        reason = f"expected {test.expected}, found {_found(test, names, values)}"
+        staged = repr(dict(zip(names, values, strict=True)))
+        faults[name][number] = RecordFault(number, test.rule, test.columns[0], reason, staged)
     for file in files.values():
         common = {
             "source": source.source,
@@ -292,10 +294,8 @@ def _rejected_records(
             "whole_file": False,
             **stamp.row,
         }
-        for broken in stage.record_faults.get(file.name, ()):
+        for broken in (*stage.record_faults.get(file.name, ()), *_located(source, file, faults[file.name])):
             yield common | _as_row(broken)
-        for line, raw_text, (test, reason) in _located(stage, rows, file, faults[file.name]):
-            yield common | _as_row(RecordFault(line, test.rule, test.columns[0], reason, raw_text))
 
 
 def _found(test: _RowTest, names: Sequence[str], values: Sequence[str | None]) -> str:
@@ -313,23 +313,14 @@ def _as_row(fault: RecordFault) -> dict[str, Any]:
     }
 
 
-def _located(
-    stage: Staging, rows: sa.Subquery, file: LandingFile, faults: Mapping[int, tuple[_RowTest, str]]
-) -> Iterator[tuple[int, str, tuple[_RowTest, str]]]:
-    """Line and raw text of the faulty records of a file; a Parquet file has records instead of lines."""
-    if not faults:
-        return
-    if stage.source.files.format is FileFormat.CSV:
+def _located(source: Source, file: LandingFile, faults: Mapping[int, RecordFault]) -> Iterator[RecordFault]:
+    """The faulty records of a file by line, with the text received; a Parquet file has records instead of lines."""
+    if source.files.format is FileFormat.CSV and faults:
         for record in records_of(file):
             if record.number in faults:
-                yield record.line, record.raw_text, faults[record.number]
-        return
-    names = [column.name for column in stage.source.columns]
-    query = sa.select(rows.c.source_row, *(rows.c[name] for name in names)).where(
-        rows.c.fault.is_not(None), rows.c.source_file == file.name
-    )
-    for number, *values in stage.connection.execute(query.order_by(rows.c.source_row)):
-        yield number, repr(dict(zip(names, values, strict=True))), faults[number]
+                yield replace(faults[record.number], line=record.line, raw_text=record.raw_text)
+    else:
+        yield from (faults[number] for number in sorted(faults))
 
 
 def _register(

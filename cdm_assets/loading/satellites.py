@@ -11,12 +11,12 @@ touched, and as of which dates their state is another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.sql.elements import ColumnElement, False_
+from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.types import Delivery
@@ -28,6 +28,10 @@ from cdm_assets.warehouse.tables import Tables
 
 NOT_LISTED: Final = "not listed"
 """The hashdiff of an end row; no hash looks like it."""
+
+
+RowFilter = Callable[[sa.FromClause], ColumnElement[bool]]
+"""A condition on rows of the satellite, under whatever name they take part."""
 
 
 def load_satellite(
@@ -67,19 +71,19 @@ def _load_late_snapshot(
         connection.execute(satellite.undo(stamp))
         dates = DateRange(dates.first, following)
     if following is None:
-        return _finish(connection, satellite, dates, sa.false(), stamp)
+        return _finish(connection, satellite, dates, None, stamp)
     insert, superseded = satellite.repair_of_next_partition(dates, following, stamp)
     connection.execute(insert)
     return _finish(connection, satellite, dates, superseded, stamp)
 
 
 def _finish(
-    connection: sa.Connection, satellite: Satellite, dates: DateRange, superseded: ColumnElement[bool], stamp: Stamp
+    connection: sa.Connection, satellite: Satellite, dates: DateRange, superseded: RowFilter | None, stamp: Stamp
 ) -> list[DateRange]:
     """Find out what the new rows change, then remove the old ones: those of the range and those `superseded`."""
     spans = connection.execute(satellite.changed_spans(dates, superseded, stamp)).tuples().all()
-    if not isinstance(superseded, False_):
-        connection.execute(sa.delete(satellite.table).where(superseded))
+    if superseded is not None:
+        connection.execute(sa.delete(satellite.table).where(superseded(satellite.table)))
     connection.execute(satellite.remove_old(dates, stamp))
     return [DateRange(first, until if until == NEVER else until - ONE_DAY) for first, until in spans]
 
@@ -118,14 +122,17 @@ class Satellite:
         `among` (hash keys) restricts it to these keys; the others' attributes are not hashed.
         """
         landing = self.tables[f"ldz.{self.source.table}"]
-        key_texts = parent_texts(self.catalog, self.source, self.parent, landing)
-        nth = sa.func.row_number().over(
-            partition_by=[*key_texts, landing.c.business_date], order_by=landing.c.source_row.desc()
-        )
-        sent = sa.select(*landing.c, nth.label("nth")).where(wanted(landing.c.business_date))
+        rows: sa.FromClause = landing
+        condition = wanted(landing.c.business_date)
         if among is not None:
-            sent = sent.where(parent_hash(self.catalog, self.source, self.parent, landing).in_(among))
-        rows = sent.subquery("sent")
+            condition &= parent_hash(self.catalog, self.source, self.parent, landing).in_(among)
+        if not self._listed_once:
+            key_texts = parent_texts(self.catalog, self.source, self.parent, landing)
+            nth = sa.func.row_number().over(
+                partition_by=[*key_texts, landing.c.business_date], order_by=landing.c.source_row.desc()
+            )
+            rows = sa.select(*landing.c, nth.label("nth")).where(condition).subquery("sent")
+            condition = rows.c.nth == 1
         return (
             sa.select(
                 parent_hash(self.catalog, self.source, self.parent, rows).label(self.hash_key),
@@ -134,11 +141,16 @@ class Satellite:
                 self._hashdiff(rows).label("hashdiff"),
                 *(rows.c[name] for name in self.attributes),
             )
-            .where(rows.c.nth == 1)
+            .where(condition)
             .subquery(name)
         )
 
-    def _hashdiff(self, rows: sa.Subquery) -> ColumnElement[Any]:
+    @property
+    def _listed_once(self) -> bool:
+        """Whether a file lists each parent once: the landing zone rejects what repeats the key of a snapshot."""
+        return self.is_snapshot and set(self.source.key) <= set(self.catalog.parent_columns(self.source, self.parent))
+
+    def _hashdiff(self, rows: sa.FromClause) -> ColumnElement[Any]:
         texts = []
         for name in self.attributes:
             column_type = self.source.columns_by_name[name].type
@@ -154,16 +166,97 @@ class Satellite:
     def changes_in(self, dates: DateRange, stamp: Stamp) -> sa.Insert:
         """Insert a row for each observation of the range that differs from the one before it."""
         observed = self.observations(lambda day: in_range(day, dates))
-        before = self.table.alias("before")
-        is_earlier = before.c.business_date < dates.first
-        if not self.is_snapshot:
-            touched = sa.select(self.observations(lambda day: in_range(day, dates), "touched").c[self.hash_key])
-            is_earlier = sa.and_(is_earlier, before.c[self.hash_key].in_(touched))
-        seed = self._state_at(before, is_earlier, "seed")
-        parts = [self._select(observed), self._select(seed)]
         if self.is_snapshot:
-            parts.append(self._ends_in(dates, seed))
-        return self._insert_changes(sa.union_all(*parts), dates.first, stamp)
+            seed = self._listing_before(dates.first)
+            build = self._changes_of_one_date if len(dates) == 1 else self._changes_of_range
+            return build(dates, observed, seed, stamp)
+        before = self.table.alias("before")
+        touched = sa.select(self.observations(lambda day: in_range(day, dates), "touched").c[self.hash_key])
+        is_earlier = sa.and_(before.c.business_date < dates.first, before.c[self.hash_key].in_(touched))
+        seed = self._state_at(before, is_earlier, "seed")
+        return self._insert_changes(sa.union_all(self._select(observed), self._select(seed)), dates.first, stamp)
+
+    def _listing_before(self, day: date) -> sa.Subquery:
+        """The state of each key before `day`, without attributes: a snapshot is compared with all of them."""
+        rows = self.table.alias("before")
+        nth = sa.func.row_number().over(partition_by=rows.c[self.hash_key], order_by=rows.c.business_date.desc())
+        columns = [rows.c[name] for name in (self.hash_key, "business_date", "is_listed", "hashdiff")]
+        ranked = sa.select(*columns, nth.label("nth")).where(rows.c.business_date < day).subquery("seed_ranked")
+        return sa.select(*(c for c in ranked.c if c.name != "nth")).where(ranked.c.nth == 1).subquery("seed")
+
+    def _changes_of_one_date(
+        self, dates: DateRange, observed: sa.Subquery, seed: sa.Subquery, stamp: Stamp
+    ) -> sa.Insert:
+        """What one snapshot says otherwise than the state before it, and the end of what it does not list."""
+        is_observed = observed.c[self.hash_key].is_not(None)
+        compared = (
+            sa.select(
+                sa.func.coalesce(observed.c[self.hash_key], seed.c[self.hash_key]).label(self.hash_key),
+                sa.literal(dates.first, sa.Date()).label("business_date"),
+                sa.case((is_observed, sa.true()), else_=sa.false()).label("is_listed"),
+                sa.func.coalesce(observed.c.hashdiff, self._not_listed).label("hashdiff"),
+                *(observed.c[name] for name in self.attributes),
+                seed.c.hashdiff.label("previous"),
+            )
+            .select_from(observed.join(seed, observed.c[self.hash_key] == seed.c[self.hash_key], full=True))
+            .subquery("compared")
+        )
+        differs = sa.or_(compared.c.previous.is_(None), compared.c.previous != compared.c.hashdiff)
+        is_loaded = sa.exists(self._partitions(lambda day: day == dates.first))
+        return self._insert(compared, sa.and_(differs, is_loaded), stamp)
+
+    def _changes_of_range(self, dates: DateRange, observed: sa.Subquery, seed: sa.Subquery, stamp: Stamp) -> sa.Insert:
+        """The same for many snapshots at once: each listing of a key looks at the one before it and the one after.
+
+        It starts a row if it says something else, or if a snapshot between did not list the key; and an end row follows
+        it if the next snapshot does not list the key.
+        """
+        days = self._partitions(lambda day: in_range(day, dates)).subquery("days")
+        day = days.c.business_date
+        partitions = sa.select(
+            day,
+            sa.func.lag(day).over(order_by=day).label("snapshot_before"),
+            sa.func.lead(day).over(order_by=day).label("snapshot_after"),
+        ).subquery("partitions")
+        range_days = self._partitions(lambda day: in_range(day, dates)).subquery("range_days")
+        first_snapshot = sa.select(sa.func.min(range_days.c.business_date)).scalar_subquery()
+        listings = sa.union_all(
+            self._select(observed)
+            .add_columns(partitions.c.snapshot_before, partitions.c.snapshot_after)
+            .join_from(observed, partitions, partitions.c.business_date == observed.c.business_date),
+            sa.select(
+                *(seed.c[name] for name in (self.hash_key, "business_date", "is_listed", "hashdiff")),
+                *self._no_attributes,
+                sa.cast(sa.null(), sa.Date()),
+                sa.case((seed.c.is_listed == sa.true(), first_snapshot)),
+            ),
+        ).subquery("listings")
+        over: dict[str, Any] = {"partition_by": listings.c[self.hash_key], "order_by": listings.c.business_date}
+        walked = sa.select(
+            *listings.c,
+            sa.func.lag(listings.c.hashdiff).over(**over).label("previous"),
+            sa.func.lag(listings.c.business_date).over(**over).label("listed_before"),
+            sa.func.lead(listings.c.business_date).over(**over).label("listed_after"),
+        ).subquery("walked")
+        starts = sa.and_(
+            walked.c.business_date >= dates.first,
+            sa.or_(
+                walked.c.previous.is_(None),
+                walked.c.previous != walked.c.hashdiff,
+                walked.c.listed_before < walked.c.snapshot_before,
+            ),
+        )
+        ends = sa.and_(
+            walked.c.snapshot_after.is_not(None),
+            sa.or_(walked.c.listed_after.is_(None), walked.c.listed_after > walked.c.snapshot_after),
+        )
+        flags = [sa.case((starts, 1), else_=0).label("starts"), sa.case((ends, 1), else_=0).label("ends")]
+        kept = sa.select(*walked.c, *flags).where(sa.or_(starts, ends)).cte("kept")
+        changes = sa.union_all(
+            self._select(kept).where(kept.c.starts == 1),
+            sa.select(*self._end_row(kept.c[self.hash_key], kept.c.snapshot_after)).where(kept.c.ends == 1),
+        ).subquery("changes")
+        return self._insert(changes, sa.true(), stamp)
 
     def remove_old(self, dates: DateRange, stamp: Stamp) -> sa.Delete:
         """Remove the rows of the range that earlier loads inserted."""
@@ -194,13 +287,21 @@ class Satellite:
         rec_src = sa.literal(self.source.source, sa.String(60)).label("rec_src")
         return insert_select(self.table, self._select(rows).add_columns(rec_src).where(condition), stamp)
 
+    @property
+    def _not_listed(self) -> ColumnElement[Any]:
+        return sa.literal(NOT_LISTED, sa.String(self.catalog.vault.hash.length))
+
+    @property
+    def _no_attributes(self) -> list[ColumnElement[Any]]:
+        return [sa.cast(sa.null(), self.table.c[name].type).label(name) for name in self.attributes]
+
     def _end_row(self, hash_key: ColumnElement[Any], day: ColumnElement[Any]) -> list[ColumnElement[Any]]:
         return [
             hash_key.label(self.hash_key),
             day.label("business_date"),
             sa.literal(value=False).label("is_listed"),
-            sa.literal(NOT_LISTED, sa.String(self.catalog.vault.hash.length)).label("hashdiff"),
-            *(sa.cast(sa.null(), self.table.c[name].type).label(name) for name in self.attributes),
+            self._not_listed.label("hashdiff"),
+            *self._no_attributes,
         ]
 
     def _partitions(self, wanted: DateFilter) -> sa.Select[Any]:
@@ -209,28 +310,6 @@ class Satellite:
         return sa.select(register.c.business_date).where(
             register.c.source == self.source.source, register.c.state == "loaded", wanted(register.c.business_date)
         )
-
-    def _ends_in(self, dates: DateRange, seed: sa.Subquery) -> sa.Select[Any]:
-        """An end row where a key that was listed is not listed in the next partition of the range."""
-        days = self._partitions(lambda day: in_range(day, dates)).subquery("days")
-        following = sa.func.lead(days.c.business_date).over(order_by=days.c.business_date)
-        partitions = sa.select(days.c.business_date, following.label("next_partition")).subquery("partitions")
-        observed = self.observations(lambda day: in_range(day, dates), "listed")
-        first_partition = self._partitions(lambda day: in_range(day, dates)).subquery("range_days")
-        first_day = sa.select(sa.func.min(first_partition.c.business_date)).scalar_subquery()
-        listings = sa.union_all(
-            sa.select(observed.c[self.hash_key], observed.c.business_date, partitions.c.next_partition).join_from(
-                observed, partitions, partitions.c.business_date == observed.c.business_date
-            ),
-            sa.select(seed.c[self.hash_key], seed.c.business_date, first_day).where(seed.c.is_listed == sa.true()),
-        ).subquery("listings")
-        next_listing = sa.func.lead(listings.c.business_date).over(
-            partition_by=listings.c[self.hash_key], order_by=listings.c.business_date
-        )
-        walked = sa.select(*listings.c, next_listing.label("next_listing")).subquery("followed")
-        gone = sa.or_(walked.c.next_listing.is_(None), walked.c.next_listing > walked.c.next_partition)
-        end_row = self._end_row(walked.c[self.hash_key], walked.c.next_partition)
-        return sa.select(*end_row).where(walked.c.next_partition.is_not(None), gone)
 
     def _touched(self, dates: DateRange, stamp: Stamp) -> sa.Select[Any]:
         """The keys whose last row in the range is another than before this load, is new or is gone."""
@@ -252,7 +331,7 @@ class Satellite:
         )
         return self._state_at(rows, is_state, "state")
 
-    def repair_of_all_later(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, ColumnElement[bool]]:
+    def repair_of_all_later(self, dates: DateRange, stamp: Stamp) -> tuple[sa.Insert, RowFilter]:
         """Walk on behind the range with the keys touched in it, to the last observation of each.
 
         The insert, and which rows it supersedes.
@@ -260,11 +339,11 @@ class Satellite:
         later = self.observations(lambda day: day > dates.last, "later", among=self._touched(dates, stamp))
         state = self._new_state_at_end_of(dates, stamp)
         sequence = sa.union_all(self._select(later), self._select(state))
-        superseded = sa.and_(
-            self.table.c.business_date > dates.last,
-            self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
-            sa.not_(stamp.put_on(self.table)),
-        )
+
+        def superseded(rows: sa.FromClause) -> ColumnElement[bool]:
+            is_touched = rows.c[self.hash_key].in_(self._touched(dates, stamp))
+            return sa.and_(rows.c.business_date > dates.last, is_touched, sa.not_(stamp.put_on(rows)))
+
         return self._insert_changes(sequence, dates.last + ONE_DAY, stamp), superseded
 
     def next_partition(self, day: date) -> sa.Select[Any]:
@@ -272,38 +351,46 @@ class Satellite:
         later = self._partitions(lambda column: column > day).subquery("later_days")
         return sa.select(sa.func.min(later.c.business_date))
 
-    def repair_of_next_partition(
-        self, dates: DateRange, following: date, stamp: Stamp
-    ) -> tuple[sa.Insert, ColumnElement[bool]]:
+    def repair_of_next_partition(self, dates: DateRange, following: date, stamp: Stamp) -> tuple[sa.Insert, RowFilter]:
         """Decide the partition `following` of a snapshot again for the keys that were touched in the range.
 
         The insert, and which rows it supersedes.
         """
         compared = self._compared(self._listing(dates, following, stamp), self._new_state_at_end_of(dates, stamp))
-        superseded = sa.and_(
-            self.table.c.business_date == following,
-            self.table.c[self.hash_key].in_(self._touched(dates, stamp)),
-            sa.not_(stamp.put_on(self.table)),
-        )
+
+        def superseded(rows: sa.FromClause) -> ColumnElement[bool]:
+            is_touched = rows.c[self.hash_key].in_(self._touched(dates, stamp))
+            return sa.and_(rows.c.business_date == following, is_touched, sa.not_(stamp.put_on(rows)))
+
         return self._insert(compared, self._differs(compared), stamp), superseded
 
-    def changed_spans(self, dates: DateRange, superseded: ColumnElement[bool], stamp: Stamp) -> sa.Select[Any]:
+    def changed_spans(self, dates: DateRange, superseded: RowFilter | None, stamp: Stamp) -> sa.Select[Any]:
         """(date, date of the next row) wherever the state of a key is another by the new rows than by the old.
 
         To be asked while both are there: of the rows that come or go, the whole history of their keys is walked once
         with and once without them.
         """
-        rows, is_new = self.table, stamp.put_on(self.table)
-        goes = sa.or_(sa.and_(in_range(rows.c.business_date, dates), sa.not_(is_new)), superseded)
-        marked = sa.select(
-            rows.c[self.hash_key],
-            rows.c.business_date,
-            rows.c.hashdiff,
-            sa.case((is_new, 1), else_=0).label("is_new"),
-            sa.case((goes, 1), else_=0).label("goes"),
-        ).cte("marked")
-        moving = marked.alias("moving")
-        keys = sa.select(moving.c[self.hash_key]).where(sa.or_(moving.c.is_new == 1, moving.c.goes == 1))
+
+        def goes(rows: sa.FromClause) -> ColumnElement[bool]:
+            is_old = sa.and_(in_range(rows.c.business_date, dates), sa.not_(stamp.put_on(rows)))
+            return is_old if superseded is None else sa.or_(is_old, superseded(rows))
+
+        coming, going, rows = self.table.alias("coming"), self.table.alias("going"), self.table.alias("history")
+        moving = sa.union(
+            sa.select(coming.c[self.hash_key]).where(stamp.put_on(coming)),
+            sa.select(going.c[self.hash_key]).where(goes(going)),
+        ).subquery("moving")
+        marked = (
+            sa.select(
+                rows.c[self.hash_key],
+                rows.c.business_date,
+                rows.c.hashdiff,
+                sa.case((stamp.put_on(rows), 1), else_=0).label("is_new"),
+                sa.case((goes(rows), 1), else_=0).label("goes"),
+            )
+            .join_from(rows, moving, moving.c[self.hash_key] == rows.c[self.hash_key])
+            .subquery("marked")
+        )
         points = (
             sa.select(
                 marked.c[self.hash_key],
@@ -311,7 +398,6 @@ class Satellite:
                 sa.func.max(sa.case((marked.c.goes == 0, marked.c.hashdiff))).label("now"),
                 sa.func.max(sa.case((marked.c.is_new == 0, marked.c.hashdiff))).label("before"),
             )
-            .where(marked.c[self.hash_key].in_(keys))
             .group_by(marked.c[self.hash_key], marked.c.business_date)
             .subquery("points")
         )

@@ -133,51 +133,22 @@ def _plain(value: Any) -> str | int:
 
 
 def table_counts(
-    table: sa.Table,
-    *,
-    key: Sequence[str],
-    required: Sequence[str],
-    measures: Mapping[str, ColumnElement[Any]],
-    count_repeats: bool = True,
+    table: sa.Table, *, key: Sequence[str], required: Sequence[str], measures: Mapping[str, ColumnElement[Any]]
 ) -> PerDate:
-    """Counts on the table itself in one pass: rows, keys that are NULL, missing values, `measures`, repeated keys.
-
-    Without `count_repeats` the rows are not grouped by key, which is most of the work on a large table.
-    """
-    in_dates = table.c.business_date
+    """Counts on the table itself in one pass: rows, keys that are NULL, missing values, `measures`."""
+    day = table.c.business_date
     sums: dict[str, ColumnElement[Any]] = {
         f"null_{name}": sa.case((table.c[name].is_(None), 1), else_=0) for name in required
     }
     sums["null_key"] = sa.case((sa.or_(*(table.c[name].is_(None) for name in key)), 1), else_=0)
     sums |= measures
 
-    def by_date(dates: DateRange) -> sa.Select[Any]:
+    def select(dates: DateRange) -> sa.Select[Any]:
         columns = [sa.func.sum(value).label(label) for label, value in sums.items()]
-        return (
-            sa.select(in_dates, sa.func.count().label("rows_in_partition"), *columns)
-            .where(in_dates.between(dates.first, dates.last))
-            .group_by(in_dates)
-        )
+        counted = sa.select(day, sa.func.count().label("rows_in_partition"), *columns)
+        return counted.where(day.between(dates.first, dates.last)).group_by(day)
 
-    def by_key(dates: DateRange) -> sa.Select[Any]:
-        groups = (
-            sa.select(
-                in_dates,
-                sa.func.count().label("n"),
-                *(sa.func.sum(value).label(label) for label, value in sums.items()),
-            )
-            .where(in_dates.between(dates.first, dates.last))
-            .group_by(in_dates, *(table.c[name] for name in key))
-            .subquery("by_key")
-        )
-        return sa.select(
-            groups.c.business_date,
-            sa.func.sum(groups.c.n).label("rows_in_partition"),
-            (sa.func.sum(groups.c.n) - sa.func.count()).label("repeated_key"),
-            *(sa.func.sum(groups.c[label]).label(label) for label in sums),
-        ).group_by(groups.c.business_date)
-
-    return by_key if count_repeats else by_date
+    return select
 
 
 def repeats(label: str, table: sa.Table, columns: Sequence[str]) -> PerDate:

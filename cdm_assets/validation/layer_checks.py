@@ -64,13 +64,13 @@ class ChecksOf:
 
     def _own(
         self, key: str, measures: dict[str, ColumnElement[Any]] | None = None, *, key_is_unique: bool = True
-    ) -> tuple[PerDate, list[Condition]]:
+    ) -> tuple[list[PerDate], list[Condition]]:
         """Counts and conditions that every table has: its key, unique on a date or not, and its required columns."""
         table, meta = self._tables[key], self._tables.meta(key)
         required = [name for name in meta.required if name not in meta.key]
-        counts = table_counts(
-            table, key=meta.key, required=required, measures=measures or {}, count_repeats=key_is_unique
-        )
+        counts = [table_counts(table, key=meta.key, required=required, measures=measures or {})]
+        if key_is_unique:
+            counts.append(repeats(_KEY_REPEATS.label, table, meta.key))
         missing = [Condition("required", f"null_{name}", f"rows without {name}") for name in required]
         return counts, [_KEY_IS_NULL, *([_KEY_REPEATS] if key_is_unique else []), *missing]
 
@@ -86,7 +86,7 @@ class ChecksOf:
                 conditions.append(Condition("rules", label, text, blocks=on_failure is OnFailure.BLOCK))
         own, own_conditions = self._own(key, measures, key_is_unique=source.delivery is Delivery.SNAPSHOT)
         reconciled = Condition("row_count", "unreconciled", "records read - rejected - loaded")
-        counts = [own, self._unreconciled(key, source)]
+        counts = [*own, self._unreconciled(key, source)]
         for rule in source.rules:
             if isinstance(rule, Unique) and rule.on_failure is not OnFailure.REJECT:
                 label = f"rule_{len(conditions)}"
@@ -133,7 +133,7 @@ class ChecksOf:
         conditions.append(Condition("keys", "repeated_anywhere", "rows whose key stands in the table more than once"))
         conditions.append(Condition("row_count", "missing_keys", "keys that sources sent and the table lacks"))
         conditions.append(Condition("row_count", "surplus_keys", "rows whose key no source sent on their date"))
-        counts = [own, self._repeated_anywhere(table, f"{name}_hk"), self._against_sent(key, f"{name}_hk")]
+        counts = [*own, self._repeated_anywhere(table, f"{name}_hk"), self._against_sent(key, f"{name}_hk")]
         examples: list[Examples] = []
         if key.split(".")[1].startswith("l_"):
             vault = self._catalog.vault
@@ -267,7 +267,7 @@ class ChecksOf:
         source, feed = self._catalog.satellites[key.split(".")[1][2:]]
         own, conditions = self._own(key)
         conditions.append(Condition("links", f"orphan_{feed.parent}", f"rows whose {feed.parent} does not exist"))
-        counts = (own, self._orphans(self._tables[key], feed.parent))
+        counts = (*own, self._orphans(self._tables[key], feed.parent))
         return TableChecks(self._calendar, tuple(conditions), counts, tuple(self._undescribed(key, [source])))
 
     def _interface(self, key: str, entity: InterfaceEntity) -> TableChecks:
@@ -276,7 +276,7 @@ class ChecksOf:
         is_state = entity.kind is EntityKind.STATE
         expected = self._known_keys(spine) if is_state else self._rows(spine, "event_date")
         conditions.append(Condition("row_count", "row_difference", f"rows of {entity.spine} - rows of {entity.entity}"))
-        counts = (own, difference("row_difference", expected, self._rows(key), self._calendar))
+        counts = (*own, difference("row_difference", expected, self._rows(key), self._calendar))
         return TableChecks(self._calendar, tuple(conditions), counts)
 
     def _known_keys(self, spine: str) -> PerDate:
@@ -302,7 +302,7 @@ class ChecksOf:
     def _mart(self, key: str, mart: Mart) -> TableChecks:
         table = self._tables[key]
         own, conditions = self._own(key)
-        counts: list[PerDate] = [own]
+        counts: list[PerDate] = own
         for total in mart.totals:
             label = f"total_{total.column}"
             text = f"sum of {total.column} - {total.against} in the vault"
@@ -362,4 +362,4 @@ class ChecksOf:
         own, conditions = self._own(key)
         conditions.append(Condition("row_count", "row_difference", f"rows of {original} - rows of {key}"))
         rows = difference("row_difference", self._rows(original), self._rows(key), self._calendar)
-        return TableChecks(self._calendar, tuple(conditions), (own, rows))
+        return TableChecks(self._calendar, tuple(conditions), (*own, rows))

@@ -50,9 +50,14 @@ Files = dict[tuple[str, int], list[Row] | None]
 """The file of each source and day; None where there is none."""
 
 
+def _known_as(part: Any) -> Any:
+    """A part of a key as the vault knows it; the landing zone rejects what repeats one."""
+    return part.strip().upper() if isinstance(part, str) else part
+
+
 def file_of(source: str) -> st.SearchStrategy[list[Row] | None]:
     width = _KEY_WIDTH[source]
-    unique: Any = {"unique_by": lambda row: row[:width]} if width else {}
+    unique: Any = {"unique_by": lambda row: tuple(_known_as(part) for part in row[:width])} if width else {}
     rows = st.lists(_ROWS[source], min_size=0 if width else 1, max_size=2, **unique)
     return st.one_of(rows, rows, rows, st.none())
 

@@ -41,8 +41,9 @@ class Bench:
     def put(self, key: str, day: date, *rows: dict[str, Any]) -> None:
         """Insert rows; what is not given has a plain value."""
         table = self.tables[key]
-        for row in rows or ({},):
+        for number, row in enumerate(rows or ({},), start=1):
             filled = {c.name: _FILL[c.type._type_affinity] for c in table.c if not c.nullable}  # type: ignore[index]
+            filled |= {"source_row": number} if "source_row" in table.c else {}
             self.connection.execute(sa.insert(table), [filled | {"business_date": day} | row])
 
     def allow_null(self, key: str, *columns: str) -> None:

@@ -131,7 +131,7 @@ def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     """Identity, demographics, purchases, RFM, favourite department, contacts and responses as of each date."""
     customer = tables["itf.customer"]
     running = _running(tables, dates)
-    favourite = _favourite_departments(tables, dates)
+    quintiles, favourite = _quintiles(running), _favourite_departments(tables, dates)
     on_that_date = sa.and_(
         favourite.c.customer_id == running.c.customer_id,
         favourite.c.day <= running.c.business_date,
@@ -139,6 +139,9 @@ def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     )
     same_row = sa.and_(
         customer.c.customer_id == running.c.customer_id, customer.c.business_date == running.c.business_date
+    )
+    same_quintiles = sa.and_(
+        quintiles.c.customer_id == running.c.customer_id, quintiles.c.business_date == running.c.business_date
     )
     return (
         sa.select(
@@ -159,16 +162,20 @@ def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
             running.c.first_purchase_date,
             running.c.last_purchase_date,
             days_between(running.c.last_purchase_date, running.c.business_date).label("days_since_last_purchase"),
-            *_quintiles(running),
+            quintiles.c.recency_quintile,
+            quintiles.c.frequency_quintile,
+            quintiles.c.monetary_quintile,
             favourite.c.department.label("favourite_department"),
             *_contact_columns(running),
         )
-        .select_from(customer.join(running, same_row).outerjoin(favourite, on_that_date))
+        .select_from(
+            customer.join(running, same_row).outerjoin(quintiles, same_quintiles).outerjoin(favourite, on_that_date)
+        )
         .where(in_range(customer.c.business_date, dates))
     )
 
 
-def _purchase_columns(running: sa.Subquery) -> list[ColumnElement[Any]]:
+def _purchase_columns(running: sa.CTE) -> list[ColumnElement[Any]]:
     columns: list[ColumnElement[Any]] = []
     for window in WINDOW_DAYS:
         columns += [running.c[f"{measure}_{window}"] for measure in SALES]
@@ -177,7 +184,7 @@ def _purchase_columns(running: sa.Subquery) -> list[ColumnElement[Any]]:
     return columns
 
 
-def _contact_columns(running: sa.Subquery) -> list[ColumnElement[Any]]:
+def _contact_columns(running: sa.CTE) -> list[ColumnElement[Any]]:
     columns: list[ColumnElement[Any]] = []
     for window in ("lifetime", "7d", "30d"):
         columns += [running.c[f"{measure}_{window}"] for measure in (*CONTACTS, *RESPONSES)]
@@ -190,54 +197,60 @@ def _contact_columns(running: sa.Subquery) -> list[ColumnElement[Any]]:
     return columns
 
 
-def _quintiles(running: sa.Subquery) -> list[ColumnElement[Any]]:
-    """Quintiles among the households with a purchase; the customer's number breaks ties, so that they are stable."""
-    has_purchase = running.c.last_purchase_date.is_not(None)
+def _quintiles(running: sa.CTE) -> sa.Subquery:
+    """Quintiles among the households with a purchase; the customer's number breaks ties, so that they are stable.
+
+    Worked out on their own and joined, because ordering rows with all their columns costs more than the rest.
+    """
     orders = {
         "recency_quintile": running.c.last_purchase_date,
         "frequency_quintile": running.c.baskets_lifetime,
         "monetary_quintile": running.c.sales_amount_lifetime,
     }
-    group = sa.case((has_purchase, 1), else_=0)
-    return [
-        sa.case(
-            (
-                has_purchase,
-                sa.func.ntile(sa.literal_column(str(_QUINTILES))).over(
-                    partition_by=[running.c.business_date, group], order_by=[order, running.c.customer_id]
-                ),
-            )
-        ).label(name)
+    quintile = sa.func.ntile(sa.literal_column(str(_QUINTILES)))
+    columns = [
+        quintile.over(partition_by=running.c.business_date, order_by=[order, running.c.customer_id]).label(name)
         for name, order in orders.items()
     ]
+    bought = sa.select(running.c.business_date, running.c.customer_id, *columns)
+    return bought.where(running.c.last_purchase_date.is_not(None)).subquery("quintiles")
 
 
-def _running(tables: Tables, dates: DateRange) -> sa.Subquery:
+def _running(tables: Tables, dates: DateRange) -> sa.CTE:
     """Each customer and date with the sums of every window.
 
     A day's measures enter a window on the day and leave it when the window has passed; what happened before the range
-    is put on its first date. One pass over the days and the range serves one date and a year alike.
+    is put on its first date. Sums are worked out where something enters or leaves, and stand until the next such date.
     """
     customer, changes = tables["itf.customer"], _window_changes(tables, dates)
-    same_day = sa.and_(changes.c.customer_id == customer.c.customer_id, changes.c.day == customer.c.business_date)
-    over: dict[str, Any] = {"partition_by": customer.c.customer_id, "order_by": customer.c.business_date}
-    sums = [
-        sa.func.coalesce(sa.func.sum(changes.c[name]).over(**over), 0).label(name)
-        for name in changes.c.keys()  # noqa: SIM118
-        if name.endswith(tuple(f"_{window}" for window in WINDOW_DAYS))
-    ]
+    over: dict[str, Any] = {"partition_by": changes.c.customer_id, "order_by": changes.c.day}
+    measures = [c.name for c in changes.c if c.name.endswith(tuple(f"_{window}" for window in WINDOW_DAYS))]
+    points = sa.select(
+        changes.c.customer_id,
+        changes.c.day,
+        next_or_never(changes.c.day, partition_by=changes.c.customer_id).label("until"),
+        sa.func.max(changes.c.last_active_date).over(**over).label("last_active_date"),
+        sa.func.min(changes.c.first_purchase_date).over(**over).label("first_purchase_date"),
+        sa.func.max(changes.c.last_purchase_date).over(**over).label("last_purchase_date"),
+        *(total(changes.c[name], changes.c[name].type, over=over).label(name) for name in measures),
+    ).subquery("points")
+    on_that_date = sa.and_(
+        points.c.customer_id == customer.c.customer_id,
+        points.c.day <= customer.c.business_date,
+        points.c.until > customer.c.business_date,
+    )
     return (
         sa.select(
             customer.c.business_date,
             customer.c.customer_id,
-            sa.func.max(changes.c.last_active_date).over(**over).label("last_active_date"),
-            sa.func.min(changes.c.first_purchase_date).over(**over).label("first_purchase_date"),
-            sa.func.max(changes.c.last_purchase_date).over(**over).label("last_purchase_date"),
-            *sums,
+            points.c.last_active_date,
+            points.c.first_purchase_date,
+            points.c.last_purchase_date,
+            *(sa.func.coalesce(points.c[name], 0).label(name) for name in measures),
         )
-        .select_from(customer.outerjoin(changes, same_day))
+        .select_from(customer.outerjoin(points, on_that_date))
         .where(in_range(customer.c.business_date, dates))
-        .subquery("running")
+        .cte("running")
     )
 
 
@@ -274,7 +287,7 @@ def _window_changes(tables: Tables, dates: DateRange) -> sa.Subquery:
         )
     changes = sa.union_all(*parts).subquery("entering_and_leaving")
     fixed = ("customer_id", "day", "active_date", "purchase_date")
-    sums = [sa.func.sum(c).label(c.name) for c in changes.c if c.name not in fixed]
+    sums = [total(c, _MONEY if "amount" in c.name else _COUNT).label(c.name) for c in changes.c if c.name not in fixed]
     return (
         sa.select(
             changes.c.customer_id,

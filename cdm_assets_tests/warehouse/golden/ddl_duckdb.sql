@@ -198,6 +198,26 @@ COMMENT ON COLUMN cdp_metadata.rejected_record.run_id IS 'The run that wrote the
 
 COMMENT ON COLUMN cdp_metadata.rejected_record.load_ts IS 'When (UTC)';
 
+CREATE TABLE cdp_metadata.stale_partition (
+	table_key VARCHAR(120) NOT NULL,
+	business_date DATE NOT NULL,
+	reason VARCHAR(400) NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.stale_partition IS 'Loaded partitions that a later load upstream changed; they are to be loaded again.';
+
+COMMENT ON COLUMN cdp_metadata.stale_partition.table_key IS 'schema.table';
+
+COMMENT ON COLUMN cdp_metadata.stale_partition.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.stale_partition.reason IS 'What changed';
+
+COMMENT ON COLUMN cdp_metadata.stale_partition.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.stale_partition.load_ts IS 'When (UTC)';
+
 CREATE TABLE cs_360_db.customer_360 (
 	business_date DATE NOT NULL,
 	customer_id VARCHAR(8) NOT NULL,
