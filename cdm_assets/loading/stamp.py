@@ -77,10 +77,11 @@ def rows_by_date(connection: sa.Connection, table: sa.Table, dates: DateRange) -
 
 
 def replace_rows(
-    connection: sa.Connection, table: sa.Table, condition: ColumnElement[bool], rows: list[Mapping[str, Any]]
+    connection: sa.Connection, table: sa.Table, condition: ColumnElement[bool] | None, rows: list[Mapping[str, Any]]
 ) -> None:
-    """Replace the rows of a control table that meet `condition` by `rows`."""
-    connection.execute(sa.delete(table).where(condition))
+    """Replace the rows of a control table that meet `condition` by `rows`; without one, add them."""
+    if condition is not None:
+        connection.execute(sa.delete(table).where(condition))
     if rows:
         connection.execute(sa.insert(table), [dict(row) for row in rows])
 

@@ -67,6 +67,8 @@ class _Work:
     dates: DateRange
     stamp: Stamp
     began: float
+    is_new: bool
+    """Nothing is known of the dates: there is nothing to remove."""
     held_back: dict[date, str] = field(default_factory=dict)
     counts: dict[date, RowCounts] = field(default_factory=dict)
 
@@ -172,17 +174,26 @@ class TableLoads:
                 staged_files(connection, self.tables, source, dates, context.landing_root) as files,
                 connection.begin(),
             ):
-                work = _Work(connection, key, dates, stamp, began)
+                work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
                 report = self._load_files(work, files)
         else:
             with context.warehouse.transaction() as connection:
-                work = _Work(connection, key, dates, stamp, began)
+                work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
                 report = self._load_rows(work, context.token_key)
         if report is None:
             reasons = "\n".join(f"  {day}: {reason}" for day, reason in list(work.held_back.items())[:10])
             failed = [_outcome(finding) for finding in self._held_back(work)]
             raise NothingToLoad(f"{key}: no partition of {dates} could be loaded\n{reasons}", failed)
         return report
+
+    def _is_new(self, connection: sa.Connection, key: str, dates: DateRange) -> bool:
+        """Whether the control tables know nothing of the dates; an ordinary day then removes nothing."""
+        loads, result = self.tables["cdp_metadata.partition_load"], self.tables["cdp_metadata.check_result"]
+        known = (
+            sa.select(table.c.business_date).where(table.c.table_key == key, in_range(table.c.business_date, dates))
+            for table in (loads, result)
+        )
+        return connection.execute(sa.union_all(*known)).first() is None
 
     def _load_files(self, work: _Work, files: StagedFiles) -> LoadReport | None:
         landed = files.replace_partitions(work.stamp)
@@ -192,7 +203,7 @@ class TableLoads:
 
     def _load_rows(self, work: _Work, token_key: str) -> LoadReport | None:
         work.held_back |= self._blocked(work.connection, work.key, work.dates)
-        removed = rows_by_date(work.connection, self.tables[work.key], work.dates)
+        removed = {} if work.is_new else rows_by_date(work.connection, self.tables[work.key], work.dates)
         work.counts |= {day: RowCounts(removed=removed.get(day, 0)) for day in work.dates}
         changed: list[DateRange] = []
         for number, part in enumerate(ranges_of(day for day in work.dates if day not in work.held_back)):
@@ -220,7 +231,8 @@ class TableLoads:
 
     def _finish(self, work: _Work, changed: Sequence[DateRange]) -> LoadReport | None:
         """Mark what the load leaves out of line, check it, record it; None where every date was held back."""
-        unmark(work.connection, self.tables, work.key, work.dates)
+        if not work.is_new:
+            unmark(work.connection, self.tables, work.key, work.dates)
         if len(work.held_back) == len(work.dates):
             for finding in self._held_back(work):
                 self._record_findings(work, [finding], DateRange(finding.business_date, finding.business_date))
@@ -269,6 +281,8 @@ class TableLoads:
         A refused file changed nothing in the landing zone, so it holds back what is published, not the vault.
         """
         gates = [table for table in self.in_order if table in self._gates(key)]
+        if not gates:
+            return {}
         result = self.tables["cdp_metadata.check_result"]
         query = sa.select(result.c.business_date, result.c.table_key, result.c.check_name, result.c.message).where(
             result.c.blocks == sa.true(), result.c.table_key.in_(gates), in_range(result.c.business_date, dates)
@@ -319,7 +333,7 @@ class TableLoads:
             "seconds": round(work.seconds, 3),
             **audit,
         }
-        replace_rows(work.connection, loads, of_table, list(partitions))
+        replace_rows(work.connection, loads, None if work.is_new else of_table, list(partitions))
         work.connection.execute(sa.insert(log), [entry])
         self._record_findings(work, findings, work.dates)
 
@@ -338,7 +352,7 @@ class TableLoads:
             for finding in findings
         ]
         of_table = sa.and_(result.c.table_key == work.key, in_range(result.c.business_date, dates))
-        replace_rows(work.connection, result, of_table, list(rows))
+        replace_rows(work.connection, result, None if work.is_new else of_table, list(rows))
 
     def _held_back(self, work: _Work) -> list[CheckFinding]:
         """The failed check of each date that is held back."""

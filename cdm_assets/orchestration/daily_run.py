@@ -63,31 +63,32 @@ def run_dates(
     """
     require_landing_area(settings.landing_root)
     wanted = _selected(loads, selection)
+    # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
     with _warehouse(settings, loads) as warehouse:
         create_missing(warehouse)
         with warehouse.transaction() as connection:
             mark_work(connection, loads, changed_files(connection, loads, dates, settings.landing_root))
             missing = partitions_never_loaded(connection, loads, dates)
             stale = stale_partitions(connection, loads)
-    runs = planned_runs({key: days for key, days in missing.items() if key in wanted}, loads)
-    if force:
-        runs = [PlannedRun(dates, wanted)]
-    if not runs and not stale.keys() & set(wanted):
-        say(f"{dates}: everything is loaded and unchanged; nothing to do")
-        return RunSummary((), ())
-    ensure_instance(settings.dagster_home)
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    with DagsterInstance.get() as instance:
-        session = _Session(instance, loads, say)
-        for number, planned in enumerate(runs, start=1):
-            size = f"{len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)"
-            say(f"Run {number} of {len(runs)}: {size}")
-            if not session.load(planned):
-                return session.summary
-        with _warehouse(settings, loads) as warehouse, warehouse.connection() as connection:
-            stale = stale_partitions(connection, loads)
-        session.repair([key for key in _downstream(loads, stale) if key in wanted])
-    return session.summary
+        runs = planned_runs({key: days for key, days in missing.items() if key in wanted}, loads)
+        if force:
+            runs = [PlannedRun(dates, wanted)]
+        if not runs and not stale.keys() & set(wanted):
+            say(f"{dates}: everything is loaded and unchanged; nothing to do")
+            return RunSummary((), ())
+        ensure_instance(settings.dagster_home)
+        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        with DagsterInstance.get() as instance:
+            session = _Session(instance, loads, say)
+            for number, planned in enumerate(runs, start=1):
+                size = f"{len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)"
+                say(f"Run {number} of {len(runs)}: {size}")
+                if not session.load(planned):
+                    return session.summary
+            with warehouse.connection() as connection:
+                stale = stale_partitions(connection, loads)
+            session.repair([key for key in _downstream(loads, stale) if key in wanted])
+        return session.summary
 
 
 @dataclass(frozen=True)
