@@ -44,7 +44,7 @@ format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(READY) ## Measure the full year in one range and one ordinary day (minutes)
+bench: $(READY) ## Measure ranges, ordinary days and a late one beside hand-written SQL (ten minutes)
 	$(BIN)/python benchmarks/main_job.py
 
 clean: ## Remove the environment and the demo's data

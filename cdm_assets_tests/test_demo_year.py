@@ -77,10 +77,10 @@ TOTALS: dict[str, tuple[Any, ...]] = {
 }
 
 
-def test_the_year_in_one_range_publishes_the_real_totals_in_every_layer(tmp_path: Path) -> None:
+def test_the_year_in_one_range_and_one_gigabyte_publishes_the_real_totals_in_every_layer(tmp_path: Path) -> None:
     write_landing_area(root=tmp_path / "landing", start=YEAR.first, end=YEAR.last)
     loads = TableLoads(Tables(read_catalog()))
-    with Warehouse.open_duckdb(tmp_path / "cdm.duckdb", loads.tables, options=DuckDBOptions("2GB", 2)) as warehouse:
+    with Warehouse.open_duckdb(tmp_path / "cdm.duckdb", loads.tables, options=DuckDBOptions("1GB", 2)) as warehouse:
         create_missing(warehouse)
         for key in loads.in_order:
             loads.load(key, YEAR, LoadContext(warehouse, tmp_path / "landing", "k" * 32, "year"))

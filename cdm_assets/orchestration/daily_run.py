@@ -12,7 +12,7 @@ from typing import Final
 from dagster import DagsterInstance
 
 from cdm_assets.loading.rehearsal import partitions_affected
-from cdm_assets.loading.staleness import stale_partitions
+from cdm_assets.loading.staleness import reach, stale_partitions
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.plan import (
     PlannedRun,
@@ -31,6 +31,7 @@ from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
 from cdm_assets.warehouse.landing_files import require_landing_area
+from cdm_assets.warehouse.lineage import SOME_DATES
 
 _TAGS: Final = {"cdm/command": "run"}
 
@@ -156,10 +157,11 @@ class _Session:
 
 
 def _downstream(loads: TableLoads, stale: Iterable[str]) -> list[str]:
-    """The tables of `stale` and all that go back to them, in order."""
+    """The tables of `stale` and all that a change of theirs could reach, in order."""
     reached: set[str] = set(stale)
+    some_dates = [SOME_DATES]
     for key in loads.in_order:
-        if loads.reads[key] & reached:
+        if any(reach(loads.catalog, key, upstream, some_dates) for upstream in loads.reads[key] & reached):
             reached.add(key)
     return [key for key in loads.in_order if key in reached]
 

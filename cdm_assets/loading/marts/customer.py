@@ -17,6 +17,17 @@ from cdm_assets.warehouse.tables import Tables
 SALES: Final = ("sales_amount", "baskets", "units", "discount_amount")
 CONTACTS: Final = ("contacts", *(f"contacts_{channel}" for channel in CHANNELS), "contacts_control")
 RESPONSES: Final = ("responses", *(f"responses_{channel}" for channel in CHANNELS), "redemptions")
+_DESCRIPTION: Final = (
+    "age_band",
+    "income_band",
+    "home_ownership",
+    "marital_status",
+    "household_size",
+    "household_composition",
+    "kids_count",
+    "email",
+    "has_demographics",
+)
 WINDOW_DAYS: Final[dict[str, int | None]] = {"lifetime": None, "7d": 7, "30d": 30, "90d": 90}
 _QUINTILES: Final = 5
 _UNKNOWN_DEPARTMENT: Final = "UNKNOWN"
@@ -129,7 +140,6 @@ def customer_department_day(tables: Tables, dates: DateRange) -> sa.Select[Any]:
 
 def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
     """Identity, demographics, purchases, RFM, favourite department, contacts and responses as of each date."""
-    customer = tables["itf.customer"]
     running = _running(tables, dates)
     quintiles, favourite = _quintiles(running), _favourite_departments(tables, dates)
     on_that_date = sa.and_(
@@ -138,41 +148,24 @@ def customer_360(tables: Tables, dates: DateRange) -> sa.Select[Any]:
         favourite.c.until > running.c.business_date,
     )
     same_row = sa.and_(
-        customer.c.customer_id == running.c.customer_id, customer.c.business_date == running.c.business_date
-    )
-    same_quintiles = sa.and_(
         quintiles.c.customer_id == running.c.customer_id, quintiles.c.business_date == running.c.business_date
     )
-    return (
-        sa.select(
-            customer.c.business_date,
-            customer.c.customer_id,
-            customer.c.first_seen_date,
-            sa.func.coalesce(running.c.last_active_date, customer.c.first_seen_date).label("last_seen_date"),
-            customer.c.age_band,
-            customer.c.income_band,
-            customer.c.home_ownership,
-            customer.c.marital_status,
-            customer.c.household_size,
-            customer.c.household_composition,
-            customer.c.kids_count,
-            customer.c.email,
-            customer.c.has_demographics,
-            *_purchase_columns(running),
-            running.c.first_purchase_date,
-            running.c.last_purchase_date,
-            days_between(running.c.last_purchase_date, running.c.business_date).label("days_since_last_purchase"),
-            quintiles.c.recency_quintile,
-            quintiles.c.frequency_quintile,
-            quintiles.c.monetary_quintile,
-            favourite.c.department.label("favourite_department"),
-            *_contact_columns(running),
-        )
-        .select_from(
-            customer.join(running, same_row).outerjoin(quintiles, same_quintiles).outerjoin(favourite, on_that_date)
-        )
-        .where(in_range(customer.c.business_date, dates))
-    )
+    return sa.select(
+        running.c.business_date,
+        running.c.customer_id,
+        running.c.first_seen_date,
+        sa.func.coalesce(running.c.last_active_date, running.c.first_seen_date).label("last_seen_date"),
+        *(running.c[name] for name in _DESCRIPTION),
+        *_purchase_columns(running),
+        running.c.first_purchase_date,
+        running.c.last_purchase_date,
+        days_between(running.c.last_purchase_date, running.c.business_date).label("days_since_last_purchase"),
+        quintiles.c.recency_quintile,
+        quintiles.c.frequency_quintile,
+        quintiles.c.monetary_quintile,
+        favourite.c.department.label("favourite_department"),
+        *_contact_columns(running),
+    ).select_from(running.outerjoin(quintiles, same_row).outerjoin(favourite, on_that_date))
 
 
 def _purchase_columns(running: sa.CTE) -> list[ColumnElement[Any]]:
@@ -217,7 +210,7 @@ def _quintiles(running: sa.CTE) -> sa.Subquery:
 
 
 def _running(tables: Tables, dates: DateRange) -> sa.CTE:
-    """Each customer and date with the sums of every window.
+    """Each customer and date, as described then, with the sums of every window.
 
     A day's measures enter a window on the day and leave it when the window has passed; what happened before the range
     is put on its first date. Sums are worked out where something enters or leaves, and stand until the next such date.
@@ -243,6 +236,8 @@ def _running(tables: Tables, dates: DateRange) -> sa.CTE:
         sa.select(
             customer.c.business_date,
             customer.c.customer_id,
+            customer.c.first_seen_date,
+            *(customer.c[name] for name in _DESCRIPTION),
             points.c.last_active_date,
             points.c.first_purchase_date,
             points.c.last_purchase_date,

@@ -10,6 +10,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.elements import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
+_WHOLE_DIGITS: Final = 8
+"""Before the point of a decimal(18, 10), the widest that DuckDB computes in 64 bits."""
 CHANNELS: Final = ("mail", "email", "sms", "app")
 """The channels by which a customer can be reached; a held-back contact has channel `none`."""
 
@@ -47,10 +49,13 @@ def _quotient_duckdb(element: _quotient, compiler: Any, **kw: Any) -> str:
 
     Wide ones are computed in 128 bits, at twice the cost of all else in a 360, and hardly any quotient needs them.
     """
+    wanted: Any = list(element.clauses)[2].type
     numerator, denominator, typed = (compiler.process(clause, **kw) for clause in element.clauses)
-    quotient, wanted = f"cast({numerator} as double) / {denominator}", typed.removeprefix("CAST(NULL AS ")
-    narrow, wide = (f"cast(cast({quotient} as decimal({digits}, 10)) as {wanted}" for digits in (18, 38))
-    return f"(case when abs({quotient}) < 99999999 then {narrow} else {wide} end)"
+    quotient, name = f"cast({numerator} as double) / {denominator}", typed.removeprefix("CAST(NULL AS ")
+    narrow, wide = (f"cast(cast({quotient} as decimal({digits}, 10)) as {name}" for digits in (18, 38))
+    if wanted.precision - wanted.scale <= _WHOLE_DIGITS:
+        return narrow
+    return f"(case when abs({quotient}) < 1e{_WHOLE_DIGITS} then {narrow} else {wide} end)"
 
 
 def later_of(first: ColumnElement[Any], second: Any) -> ColumnElement[Any]:
