@@ -10,7 +10,10 @@ from pydantic import JsonValue
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Rows of one business date: read from upstream, inserted, removed before, and rejected by a rule."""
+    """Rows of one business date: read, inserted, removed before, and rejected by a rule.
+
+    `read` counts the records of a file, and behind the landing zone the rows in the partitions of that date upstream.
+    """
 
     read: int = 0
     inserted: int = 0

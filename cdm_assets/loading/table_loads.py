@@ -204,11 +204,21 @@ class TableLoads:
     def _load_rows(self, work: _Work, token_key: str) -> LoadReport | None:
         work.held_back |= self._blocked(work.connection, work.key, work.dates)
         removed = {} if work.is_new else rows_by_date(work.connection, self.tables[work.key], work.dates)
-        work.counts |= {day: RowCounts(removed=removed.get(day, 0)) for day in work.dates}
+        read = self._rows_upstream(work)
+        work.counts |= {day: RowCounts(read=read.get(day, 0), removed=removed.get(day, 0)) for day in work.dates}
         changed: list[DateRange] = []
         for number, part in enumerate(ranges_of(day for day in work.dates if day not in work.held_back)):
             changed += self.fill(work.connection, work.key, part, work.stamp.nth(number), token_key=token_key)
         return self._finish(work, changed)
+
+    def _rows_upstream(self, work: _Work) -> dict[date, int]:
+        """Rows in the partitions of each date of what the table reads, as they were last loaded."""
+        loads = self.tables["cdp_metadata.partition_load"]
+        query = sa.select(loads.c.business_date, sa.func.sum(loads.c.rows_in_partition)).where(
+            loads.c.table_key.in_(sorted(self.reads[work.key])), in_range(loads.c.business_date, work.dates)
+        )
+        rows = work.connection.execute(query.group_by(loads.c.business_date)).tuples()
+        return {day: int(count) for day, count in rows}
 
     def fill(
         self, connection: sa.Connection, key: str, dates: DateRange, stamp: Stamp, *, token_key: str = ""

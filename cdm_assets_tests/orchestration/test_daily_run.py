@@ -119,6 +119,13 @@ def test_every_partition_shows_its_own_rows_and_checks_in_the_event_log(loaded: 
             if e.asset_materialization
         }
         assert shown == rows
+        vault = instance.fetch_materializations(AssetKey(["rdv", "l_transaction"]), limit=10).records
+        read = {
+            e.partition_key: e.asset_materialization.metadata["rows_read"].value
+            for e in vault
+            if e.asset_materialization
+        }
+        assert read == rows
         keys = loaded.loads.checks["ldz.ldz_transaction"].names
         assert set(keys) == {"keys", "required", "row_count", "rules"}
         storage = instance.event_log_storage
