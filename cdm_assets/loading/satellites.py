@@ -367,8 +367,8 @@ class Satellite:
     def changed_spans(self, dates: DateRange, superseded: RowFilter | None, stamp: Stamp) -> sa.Select[Any]:
         """(date, date of the next row) wherever the state of a key is another by the new rows than by the old.
 
-        To be asked while both are there: of the rows that come or go, the whole history of their keys is walked once
-        with and once without them.
+        To be asked while both are there. Of the keys whose rows that come are not those that go, the whole history is
+        walked, once with the ones and once with the others.
         """
 
         def goes(rows: sa.FromClause) -> ColumnElement[bool]:
@@ -376,10 +376,13 @@ class Satellite:
             return is_old if superseded is None else sa.or_(is_old, superseded(rows))
 
         coming, going, rows = self.table.alias("coming"), self.table.alias("going"), self.table.alias("history")
-        moving = sa.union(
-            sa.select(coming.c[self.hash_key]).where(stamp.put_on(coming)),
-            sa.select(going.c[self.hash_key]).where(goes(going)),
-        ).subquery("moving")
+        columns = (self.hash_key, "business_date", "hashdiff")
+        either = sa.union_all(
+            sa.select(*(coming.c[name] for name in columns)).where(stamp.put_on(coming)),
+            sa.select(*(going.c[name] for name in columns)).where(goes(going)),
+        ).subquery("either")
+        without_twin = sa.select(either.c[self.hash_key]).group_by(*either.c).having(sa.func.count() == 1)
+        moving = without_twin.distinct().subquery("moving")
         marked = (
             sa.select(
                 rows.c[self.hash_key],
