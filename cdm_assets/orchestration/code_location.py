@@ -18,6 +18,7 @@ from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.loading.marts.consistency import marts_faults
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
+from cdm_assets.orchestration.landing_sensor import landing_sensor
 from cdm_assets.orchestration.repair import repair_job
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
 from cdm_assets.settings import Settings
@@ -51,10 +52,12 @@ def build_definitions(settings: Settings) -> Definitions:
         default_status=DefaultScheduleStatus.STOPPED,
     )
     assets = table_assets(loads, partitions)
+    repair = repair_job(loads, settings, assets)
     return Definitions(
         assets=assets,
-        jobs=[daily, repair_job(loads, settings, assets)],
+        jobs=[daily, repair],
         schedules=[schedule],
+        sensors=[landing_sensor(loads, settings, daily=daily, repair=repair)],
         resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
         executor=in_process_executor,
     )

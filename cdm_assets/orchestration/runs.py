@@ -83,7 +83,7 @@ def run_range(  # noqa: PLR0913  # all of them name what the run is
     fail_runs_of_dead_processes(instance)
     job = recon_job_from_origin(JobPythonOrigin(job_name, _repository_origin(module)))
     _require_partitions(job.get_definition(), instance, selection, (start, end))
-    tags = {**(tags or {}), **_partition_tags(start, end)}
+    tags = {**(tags or {}), **range_tags(start, end)}
     narrowed = {"asset_selection": frozenset(selection)} if selection else {}
     return _run(job, instance, module, tags=tags, on_event=on_event, narrowed=narrowed)
 
@@ -151,7 +151,8 @@ def fail_runs_of_dead_processes(instance: DagsterInstance) -> Sequence[str]:
     return [run.run_id for run in dead]
 
 
-def _partition_tags(start: date, end: date) -> Mapping[str, str]:
+def range_tags(start: date, end: date) -> Mapping[str, str]:
+    """The tags that make a run one of the partitions `start` to `end` (inclusive)."""
     if end < start:
         raise ValueError(f"the range ends ({end}) before it starts ({start})")
     if start == end:

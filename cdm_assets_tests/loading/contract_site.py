@@ -370,7 +370,9 @@ class ContractSite:
         with self.warehouse.transaction() as connection:
             connection.exec_driver_sql(f"CREATE SCHEMA saved_{self.runs}")
             for table in (self.tables[key] for key in keys):
-                connection.exec_driver_sql(f"CREATE TABLE saved_{self.runs}.{table.name} AS FROM {table.fullname}")
+                connection.exec_driver_sql(
+                    f"CREATE TABLE saved_{self.runs}.{table.schema}_{table.name} AS FROM {table.fullname}"
+                )
         return self.runs
 
     def restore(self, state: int, keys: Iterable[str]) -> None:
@@ -378,7 +380,9 @@ class ContractSite:
         with self.warehouse.transaction() as connection:
             for table in (self.tables[key] for key in keys):
                 connection.execute(sa.delete(table))
-                connection.exec_driver_sql(f"INSERT INTO {table.fullname} FROM saved_{state}.{table.name}")
+                connection.exec_driver_sql(
+                    f"INSERT INTO {table.fullname} FROM saved_{state}.{table.schema}_{table.name}"
+                )
 
     def fed_by(self, source: str) -> set[str]:
         """The vault tables that a source fills."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
 from cdm_assets.warehouse.dates import DateRange, ranges_of
-from cdm_assets_tests.loading.contract_site import ALL_DATES, DAY, HORIZON, ContractSite, at, day, differences
+from cdm_assets_tests.loading.contract_site import ALL_DATES, DAY, HORIZON, Content, ContractSite, at, day, differences
 from cdm_assets_tests.loading.vault_oracle import vault_content
 
 Row = tuple[Any, ...]
@@ -324,8 +324,8 @@ def test_all_720_orders_of_six_deltas_or_days_of_events_give_the_true_history(
 ) -> None:
     """All orders at once: each has keys of its own, and a file holds what has arrived of its day in any of them.
 
-    After each step the days are loaded one by one; for the orders in which a day brings nothing new that is one more
-    load of what is there.
+    After each step the days are loaded one by one, and behind the vault what that makes stale; for the orders in which
+    a day brings nothing new that is one more load of what is there.
     """
     orders = list(permutations(range(HORIZON)))
     files: dict[tuple[str, int], list[Row]] = {(source, number): [] for number in range(HORIZON)}
@@ -333,11 +333,40 @@ def test_all_720_orders_of_six_deltas_or_days_of_events_give_the_true_history(
         for replica, order in enumerate(orders):
             files[source, order[step]] += [_of_replica(row, replica) for row in SIX_DAYS[source][order[step]] or []]
         for number in orders[step * 119]:
-            contract.put(source, number, files[source, number])
-            for key in contract.fed_by(source):
+            contract.write(source, number, files[source, number] or None)
+            for key in (f"ldz.ldz_{source}", *sorted(contract.fed_by(source))):
                 contract.load(key, DateRange(day(number), day(number)))
+        if step == 0:
+            for key in contract.downstream:
+                contract.load(key, ALL_DATES)
+        contract.load_stale()
     expected = vault_content(contract.catalog, files)
     assert differences(contract.content(layers=["rdv"]), expected) == {}
+    assert differences(contract.content(), contract.clean_content()) == {}
+
+
+@pytest.mark.slow
+def test_all_720_orders_of_six_snapshots_give_every_layer_its_true_content(contract: ContractSite) -> None:
+    """As above, with files, and with every table behind the vault brought in line by its marks alone."""
+    days = SIX_DAYS["person"]
+    filled = [*contract.order, *(f"cdp_metadata.{t}" for t in ("landing_file", "partition_load", "stale_partition"))]
+    for key in contract.order:
+        contract.load(key, ALL_DATES)
+    states = {frozenset[int](): contract.save(filled)}
+    expected: dict[frozenset[int], Content] = {}
+    for size in range(HORIZON):
+        for loaded in [s for s in states if len(s) == size]:
+            for number in set(range(HORIZON)) - loaded:
+                contract.restore(states[loaded], filled)
+                reached = loaded | {number}
+                for n in range(HORIZON):
+                    contract.write("person", n, days[n] if n in reached else None)
+                contract.load("ldz.ldz_person", DateRange(day(number), day(number)))
+                contract.load_stale()
+                if reached not in states:
+                    states[reached], expected[reached] = contract.save(filled), contract.clean_content()
+                assert differences(contract.content(), expected[reached]) == {}, (loaded, number)
+    assert len(states) == 2**HORIZON
 
 
 def _of_replica(row: Row, replica: int) -> Row:
