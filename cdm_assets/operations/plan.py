@@ -55,15 +55,20 @@ def planned_runs(missing: Mapping[str, set[date]], loads: TableLoads) -> list[Pl
 
 
 def changed_files(
-    connection: sa.Connection, loads: TableLoads, dates: DateRange, landing_root: Path
+    connection: sa.Connection, loads: TableLoads, dates: DateRange, landing_root: Path, *, withdrawn: bool = True
 ) -> dict[str, set[date]]:
-    """The loaded dates within `dates`, by source, for which the landing area holds another file than was loaded."""
+    """The loaded dates within `dates`, by source, for which the landing area holds another file than was loaded.
+
+    Without `withdrawn`, a file that is no longer there does not count: nobody has said that it shall be gone.
+    """
     missing = partitions_never_loaded(connection, loads, dates)
     changed: dict[str, set[date]] = {}
     for key in loads.in_order:
         if key.startswith(f"{Layer.LANDING}."):
             source = loads.landing_source(key)
             days = _changed(connection, loads, source, dates, landing_root) - missing.get(key, set())
+            if not withdrawn:
+                days = {day for day in days if (landing_root / file_name_of(source, day)).exists()}
             if days:
                 changed[source.source] = days
     return changed

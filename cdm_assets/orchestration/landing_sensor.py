@@ -2,7 +2,7 @@
 
 It compares the files with what was loaded, so a file is found whatever its name, age or order, nothing is remembered
 that a crash could lose, and an identical re-delivery starts nothing. Withdrawn files are left to an operator's
-`cdm run`: a folder that is not mounted must not empty the warehouse.
+`cdm run`, or `repair` so configured: a folder that is not mounted must not empty the warehouse.
 """
 
 import hashlib
@@ -84,7 +84,7 @@ def _request(
         missing = partitions_never_loaded(connection, loads, dates)
         changed = {
             source: {day for day in days if _is_settled(root / file_name_of(loads.catalog.sources[source], day))}
-            for source, days in changed_files(connection, loads, dates, root).items()
+            for source, days in changed_files(connection, loads, dates, root, withdrawn=False).items()
         }
     changed = {source: days for source, days in changed.items() if days}
     never = {day for key, days in missing.items() if key.startswith(f"{Layer.LANDING}.") for day in days}

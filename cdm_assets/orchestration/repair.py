@@ -47,6 +47,7 @@ class LookConfig(Config):
 
     first_date: str | None = Field(default=None, description="First business date (YYYY-MM-DD); default: the first.")
     last_date: str | None = Field(default=None, description="Last business date (YYYY-MM-DD); default: the last.")
+    withdrawn: bool = Field(default=False, description="Also take out the rows of files that are no longer there.")
 
 
 def repair_op_name(key: str) -> str:
@@ -72,8 +73,9 @@ def repair_job(loads: TableLoads, settings: Settings, assets: Iterable[AssetsDef
         name=REPAIR_JOB,
         executor_def=in_process_executor,
         description=(
-            "Late, corrected and withdrawn files: loads the landing zone and the vault for their dates and rebuilds "
-            "exactly the partitions behind them that this changes. Partitions never loaded are left to the job `daily`."
+            "Late and corrected files, and if so configured withdrawn ones: loads the landing zone and the vault for "
+            "their dates and rebuilds exactly the partitions behind them that this changes. Partitions never loaded "
+            "are left to the job `daily`."
         ),
     )
 
@@ -84,7 +86,8 @@ def _look_op(loads: TableLoads, settings: Settings) -> OpDefinition:
         first = date.fromisoformat(config.first_date) if config.first_date else settings.start_date
         last = date.fromisoformat(config.last_date) if config.last_date else settings.last_business_date
         with warehouse.warehouse.transaction() as connection:
-            changed = changed_files(connection, loads, DateRange(first, last), warehouse.landing_root)
+            dates, root = DateRange(first, last), warehouse.landing_root
+            changed = changed_files(connection, loads, dates, root, withdrawn=config.withdrawn)
             mark_work(connection, loads, changed)
         context.add_output_metadata({source: listed(days) for source, days in changed.items()})
 

@@ -72,6 +72,16 @@ def test_a_removed_file_makes_its_date_stale(planner: Planner) -> None:
     assert planner.load()["ldz.ldz_purchase"] == {day(2)}
 
 
+def test_a_withdrawn_file_can_be_left_alone(planner: Planner) -> None:
+    planner.load()
+    planner.site.path("purchase", day(2)).unlink()
+    planner.land(1, amount="9.00")
+    with planner.site.warehouse.connection() as connection:
+        root = planner.site.landing_root
+        assert changed_files(connection, planner.loads, DATES, root) == {"purchase": {day(1), day(2)}}
+        assert changed_files(connection, planner.loads, DATES, root, withdrawn=False) == {"purchase": {day(1)}}
+
+
 def test_a_new_date_is_one_run_of_that_date(planner: Planner) -> None:
     planner.load()
     planner.land(4)

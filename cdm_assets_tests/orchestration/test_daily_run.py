@@ -19,7 +19,8 @@ from cdm_assets.demo.landing_area import write_landing_area
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.code_location import table_loads
 from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, plan_dates, run_dates
-from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE
+from cdm_assets.orchestration.repair import LOOK_OP, VERDICT_OP, repair_op_name
+from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE, run_ops
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.engine import Warehouse, WarehouseBusy
@@ -233,6 +234,28 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
         latest = instance.event_log_storage.get_asset_check_execution_history(check, limit=1)[0]
         assert (latest.run_id, latest.partition) == (run.run_id, str(middle))
         assert latest.status is AssetCheckExecutionRecordStatus.SUCCEEDED
+
+
+def test_the_repair_job_finds_changed_files_by_itself_and_leaves_withdrawn_ones_loaded(site: DemoSite) -> None:
+    """As launched in the UI, without configuration."""
+    assert site.run().problems == ()
+    sold = site.query("select sum(sales_value) from ldz.ldz_transaction")[0][0]
+    (site.settings.landing_root / str(LAST) / "transaction.csv").unlink()
+
+    def free(header: list[str], rows: list[list[str]]) -> list[list[str]]:
+        rows[0][header.index("sales_value")] = "0.00"
+        return rows
+
+    first_row = f"select sales_value from ldz.ldz_transaction where business_date = '{FIRST}' and source_row = 1"
+    given_away = site.query(first_row)[0][0]
+    site.rewrite(FIRST, "transaction.csv", free)
+    sys.modules.pop(CODE_LOCATION_MODULE, None)
+    with DagsterInstance.from_config(str(site.settings.dagster_home)) as instance:
+        ops = [LOOK_OP, *(repair_op_name(key) for key in site.loads.in_order), VERDICT_OP]
+        outcome = run_ops(instance=instance, job_name="repair", ops=ops)
+    assert outcome.success
+    published = site.query("select sum(sales_amount_lifetime) from cdm_publish_db.customer_360_current")[0][0]
+    assert published == sold - given_away
 
 
 def test_one_bad_day_of_a_range_is_held_back_and_the_others_publish(site: DemoSite) -> None:

@@ -84,6 +84,16 @@ def test_dependencies_come_from_the_statements(defs: Definitions) -> None:
     assert AssetKey(["rdv", "s_product_details"]) in graph.get(AssetKey(["rdv", "l_transaction"])).parent_keys
 
 
+def test_there_is_a_repair_job_with_an_op_a_table_and_a_sensor_that_starts_both_jobs(defs: Definitions) -> None:
+    repository = defs.get_repository_def()
+    ops = set(repository.get_job("repair").graph.node_dict)
+    tables = {f"repair__{'__'.join(asset.key.path)}" for asset in _assets(defs)}
+    assert ops == tables | {"look_for_changed_files", "verdict"}
+    sensor = repository.get_sensor_def("landing_files")
+    assert {target.job_name for target in sensor.targets} == {DAILY_JOB, "repair"}
+    assert sensor.description
+
+
 def test_there_is_a_daily_job_and_schedule_over_everything(defs: Definitions) -> None:
     job = defs.resolve_job_def(DAILY_JOB)
     assert len(job.asset_layer.executable_asset_keys) == len(_assets(defs))
