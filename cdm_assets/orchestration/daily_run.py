@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -26,10 +25,10 @@ from cdm_assets.orchestration.code_location import DAILY_JOB
 from cdm_assets.orchestration.instance import ensure_instance
 from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
 from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
+from cdm_assets.orchestration.warehouse_resource import open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
 from cdm_assets.warehouse.landing_files import require_landing_area
 from cdm_assets.warehouse.lineage import SOME_DATES
 
@@ -65,7 +64,7 @@ def run_dates(
     require_landing_area(settings.landing_root)
     wanted = _selected(loads, selection)
     # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
-    with _warehouse(settings, loads) as warehouse:
+    with open_warehouse(settings, loads) as warehouse:
         create_missing(warehouse)
         with warehouse.transaction() as connection:
             mark_work(connection, loads, changed_files(connection, loads, dates, settings.landing_root))
@@ -107,7 +106,7 @@ def plan_dates(settings: Settings, loads: TableLoads, dates: DateRange) -> Plan:
     Raises LandingAreaMissing, WarehouseBusy or SchemaMismatch.
     """
     require_landing_area(settings.landing_root)
-    with _warehouse(settings, loads) as warehouse:
+    with open_warehouse(settings, loads) as warehouse:
         create_missing(warehouse)
         with warehouse.connection() as connection:
             changed = changed_files(connection, loads, dates, settings.landing_root)
@@ -164,13 +163,6 @@ def _downstream(loads: TableLoads, stale: Iterable[str]) -> list[str]:
         if any(reach(loads.catalog, key, upstream, some_dates) for upstream in loads.reads[key] & reached):
             reached.add(key)
     return [key for key in loads.in_order if key in reached]
-
-
-@contextmanager
-def _warehouse(settings: Settings, loads: TableLoads) -> Iterator[Warehouse]:
-    options = DuckDBOptions(settings.memory_limit, settings.threads)
-    with Warehouse.open_duckdb(settings.database_path, loads.tables, options=options) as warehouse:
-        yield warehouse
 
 
 def _selected(loads: TableLoads, selection: Sequence[str]) -> tuple[str, ...]:

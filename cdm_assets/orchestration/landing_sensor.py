@@ -29,10 +29,11 @@ from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.plan import changed_files, partitions_never_loaded
 from cdm_assets.orchestration.runs import range_tags
+from cdm_assets.orchestration.warehouse_resource import open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange, listed, ranges_of
 from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse, WarehouseBusy
+from cdm_assets.warehouse.engine import Warehouse, WarehouseBusy
 from cdm_assets.warehouse.landing_files import file_name_of
 
 SETTLED_SECONDS: Final = 10
@@ -63,9 +64,8 @@ def landing_sensor(loads: TableLoads, settings: Settings, *, daily: Any, repair:
     def landing_files(context: SensorEvaluationContext) -> RunRequest | SkipReason:
         if context.instance.get_runs(RunsFilter(statuses=_UNFINISHED), limit=1):
             return SkipReason("A run is queued or in progress; the landing area is looked at when it has ended.")
-        options = DuckDBOptions(settings.memory_limit, settings.threads)
         try:
-            with Warehouse.open_duckdb(settings.database_path, loads.tables, options=options) as warehouse:
+            with open_warehouse(settings, loads) as warehouse:
                 create_missing(warehouse)
                 return _request(loads, settings, warehouse, daily=daily.name, repair=repair.name)
         except WarehouseBusy as busy:

@@ -88,7 +88,7 @@ def run_range(  # noqa: PLR0913  # all of them name what the run is
     return _run(job, instance, module, tags=tags, on_event=on_event, narrowed=narrowed)
 
 
-def run_ops(  # all of them name what the run is
+def run_ops(
     *,
     instance: DagsterInstance,
     job_name: str,
@@ -106,7 +106,7 @@ def run_ops(  # all of them name what the run is
     )
 
 
-def _run(  # all of them name what the run is
+def _run(
     job: ReconstructableJob,
     instance: DagsterInstance,
     module: str,
