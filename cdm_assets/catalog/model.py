@@ -6,7 +6,7 @@ One YAML file becomes one model; `Catalog` holds them all and knows the names of
 
 from __future__ import annotations
 
-from datetime import time
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Literal
@@ -48,6 +48,7 @@ class FileFormat(StrEnum):
 
     CSV = "csv"
     PARQUET = "parquet"
+    EXCEL = "excel"
 
 
 class Files(Strict):
@@ -59,6 +60,12 @@ class Files(Strict):
     """A business date without a file is legal (events on days when nothing happened, deltas without a change)."""
     may_be_empty: bool = False
     """A file with a header and no record is legal. For a snapshot it ends every key."""
+    needs_manifest: bool = False
+    """A file is whole only once the `_manifest.json` beside it lists it; without, when it no longer changes."""
+    sheet: str | None = None
+    """Excel only: the sheet's name; None for the first one."""
+    header_row: int = Field(default=1, ge=1)
+    """Excel only: the row of the column names, from 1; the records follow it."""
 
     @field_validator("path")
     @classmethod
@@ -69,12 +76,26 @@ class Files(Strict):
             raise ValueError(f"path {path!r} must be relative to the landing root")
         return path
 
+    @model_validator(mode="after")
+    def _sheets_only_in_excel(self) -> Files:
+        if self.format is not FileFormat.EXCEL and {"sheet", "header_row"} & self.model_fields_set:
+            raise ValueError(f"sheet and header_row are for format excel, not {self.format}")
+        return self
+
 
 class Expected(Strict):
     """When a source's file is due, in UTC on the day after the business date."""
 
     at: time = time(6)
     late_after_hours: float = Field(default=6, ge=0)
+
+    def at_for(self, business_date: date) -> datetime:
+        """When the file of `business_date` is due (UTC)."""
+        return datetime.combine(business_date + timedelta(days=1), self.at, tzinfo=UTC)
+
+    def late_after_for(self, business_date: date) -> datetime:
+        """From when on the file of `business_date` is late (UTC)."""
+        return self.at_for(business_date) + timedelta(hours=self.late_after_hours)
 
 
 class SatelliteFeed(Strict):
@@ -107,6 +128,10 @@ class Source(Strict):
     owners: tuple[Owner, ...] = Field(min_length=1)
     columns: tuple[Column, ...] = Field(min_length=1)
     event_time: Identifier | None = None
+    event_bound_hours: float = Field(default=48, ge=0)
+    """How long before its business date an event may have happened without an alert."""
+    system: Identifier = "data_mart"
+    """The system that sends the files; its maintenance windows hold them."""
     rules: tuple[Rule, ...] = ()
     feeds: Feeds
 
