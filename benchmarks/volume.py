@@ -40,6 +40,7 @@ from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
+from cdm_assets.warehouse.landing_area import LandingArea
 from cdm_assets.warehouse.tables import Tables
 
 START = date(2017, 1, 1)
@@ -262,7 +263,12 @@ def load(bench: Bench, ranges: Sequence[DateRange]) -> dict[str, Any]:
         landed = f"ldz.ldz_{bench.source}"
         keys = [key for key in loads.in_order if key == landed or (key[:4] == "rdv." and landed in loads.reads[key])]
         for dates in ranges:
-            context = LoadContext(warehouse, bench.landing, "k" * 32, f"benchmark {time.time_ns()}")
+            context = LoadContext(
+                warehouse,
+                LandingArea(bench.landing, bench.landing.with_name("archive")),
+                "k" * 32,
+                f"benchmark {time.time_ns()}",
+            )
             reports = [loads.load(key, dates, context) for key in keys]
             if failed := [outcome for report in reports for outcome in report.checks if not outcome.passed]:
                 sys.exit(f"a check failed: {failed[0]}")

@@ -8,7 +8,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
+from pathlib import Path
 from shutil import get_terminal_size
 from typing import Annotated
 
@@ -17,7 +18,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from cdm_assets.settings import Settings, SettingsError
+from cdm_assets import file_commands, source_commands
+from cdm_assets.command_errors import Stopped
+from cdm_assets.settings import FIRST_DATE, LAST_DATE, Settings, SettingsError
 from cdm_assets.warehouse.dates import ONE_DAY, DateRange, listed
 from cdm_assets.warehouse.tables import Tables
 
@@ -28,7 +31,11 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+source_commands.app.command()(file_commands.pause)
+source_commands.app.command()(file_commands.resume)
+app.add_typer(source_commands.app, name="source")
 _NARROWEST_TABLE = 100
+_LONGEST_LIST = 20
 console = Console(highlight=False, soft_wrap=True, width=max(_NARROWEST_TABLE, get_terminal_size().columns))
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -43,10 +50,6 @@ DaysOption = Annotated[
 ]
 
 
-class Stopped(Exception):
-    """The command cannot go on; the message says why and what to do."""
-
-
 @app.command()
 def demo(start: StartOption = None, end: EndOption = None, days: DaysOption = None) -> None:
     """Write the demo landing area: a real retailer's year, one folder a business date."""
@@ -57,7 +60,7 @@ def demo(start: StartOption = None, end: EndOption = None, days: DaysOption = No
     dates = _dates(settings, start, end, days)
     began = time.perf_counter()
     try:
-        summary = write_landing_area(root=settings.landing_root, start=dates.first, end=dates.last)
+        summary = write_landing_area(root=_local_folder(settings), start=dates.first, end=dates.last)
     except (DemoDataMissing, ValueError) as reason:
         raise Stopped(str(reason)) from reason
     console.print(
@@ -112,6 +115,9 @@ def run(
         typer.Option("--select", help="Load only these tables (schema.table, or a layer such as rdv); repeatable."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Load also what is loaded and unchanged.")] = False,
+    in_maintenance: Annotated[
+        bool, typer.Option("--in-maintenance", help="Start although a maintenance window is open.")
+    ] = False,
 ) -> None:
     """Load the partitions of a range of dates through real Dagster runs. What is loaded and unchanged is skipped."""
     from cdm_assets.orchestration.code_location import table_loads
@@ -120,7 +126,15 @@ def run(
     settings = _settings()
     dates = _dates(settings, start, end, days)
     loads = table_loads(settings)
-    outcome = run_dates(settings, loads, dates, selection=tuple(select or ()), force=force, say=_say)
+    outcome = run_dates(
+        settings,
+        loads,
+        dates,
+        selection=tuple(select or ()),
+        force=force,
+        in_maintenance=in_maintenance,
+        say=_say,
+    )
     failed = _print_status(settings, loads.tables, dates)
     console.print("Open the UI:   make ui   (or: cdm ui)")
     console.print(f"Database file: {settings.database_path}")
@@ -161,6 +175,47 @@ def status(start: StartOption = None, end: EndOption = None, days: DaysOption = 
     _print_status(settings, table_loads(settings).tables, _dates(settings, start, end, days))
 
 
+app.command()(file_commands.files)
+app.command()(file_commands.alerts)
+
+
+@app.command()
+def maintenance(
+    at: Annotated[
+        datetime | None,
+        typer.Option("--at", formats=["%Y-%m-%dT%H:%M"], help="Ask for another time than now, in UTC."),
+    ] = None,
+) -> None:
+    """Show which maintenance windows are open and what they hold, then those of the next 14 days."""
+    from cdm_assets.catalog.model import WAREHOUSE_SYSTEM
+    from cdm_assets.catalog.reading import CANONICAL, MAINTENANCE_FILE, read_catalog
+    from cdm_assets.operations.maintenance import next_windows, open_windows, sources_of, utc_text
+
+    settings = _settings()
+    when = at.replace(tzinfo=UTC) if at else datetime.now(UTC)
+    if not FIRST_DATE <= when.date() <= LAST_DATE:
+        raise Stopped(f"--at {utc_text(when)} is not within the calendar, {FIRST_DATE} to {LAST_DATE}")
+    catalog = read_catalog(settings.catalog_overlay)
+    if not catalog.maintenance:
+        folder = settings.catalog_overlay or "the site's catalog folder, which CDM_CATALOG names"
+        _say(f"No maintenance window is declared. Declare one in {MAINTENANCE_FILE} of {folder};")
+        _say(f"{CANONICAL / MAINTENANCE_FILE} shows how")
+        return
+    windows = open_windows(catalog.maintenance, when)
+    _say(f"{utc_text(when)}: " + ("held by" if windows else "no maintenance window is open, nothing is held"))
+    for window in windows:
+        _say(f"  {window}: {window.description}".rstrip(": "))
+        sources = sources_of(catalog, window.system)
+        what = "everything" if window.system == WAREHOUSE_SYSTEM else f"{len(sources)} sources: {', '.join(sources)}"
+        _say(f"    holds {what}")
+    coming = next_windows(catalog, when, days=14)
+    _say("Within the next 14 days:" if coming else "None begins within the next 14 days")
+    for each in coming[:_LONGEST_LIST]:
+        _say(f"  {each}: {each.description}".rstrip(": "))
+    if len(coming) > _LONGEST_LIST:
+        _say(f"  … and {len(coming) - _LONGEST_LIST} more, to {utc_text(coming[-1].until)}")
+
+
 @app.command()
 def ui(
     port: Annotated[int, typer.Option("--port", help="Port of the webserver.")] = 3000,
@@ -176,6 +231,12 @@ def ui(
     console.print(f"Dagster UI: http://{host}:{port} (instance {settings.dagster_home})")
     command = ["-m", "dagster", "dev", "-m", CODE_LOCATION_MODULE, "-h", host, "-p", str(port)]
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - the same interpreter, fixed arguments
+
+
+def _local_folder(settings: Settings) -> Path:
+    if "://" in settings.landing_root:
+        raise Stopped(f"the demo is written into a local folder; CDM_LANDING is {settings.landing_root}")
+    return Path(settings.landing_root)
 
 
 def _say(text: str) -> None:
@@ -212,7 +273,7 @@ def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> int:
 
     if not settings.database_path.exists():
         raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
-    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True) as warehouse:
+    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=20) as warehouse:
         statuses = layer_statuses(warehouse, dates)
         blocking = failed_checks(warehouse, dates, blocking=True)
         warnings = failed_checks(warehouse, dates, blocking=False)
@@ -246,15 +307,16 @@ def _clear_errors() -> Iterator[None]:
     """Known failures end the command with their message; anything else is a fault of ours and shows its trace."""
     from cdm_assets.catalog.reading import CatalogError
     from cdm_assets.loading.publish import TokenKeyError
-    from cdm_assets.orchestration.daily_run import UnknownSelection
+    from cdm_assets.orchestration.daily_run import InMaintenance, UnknownSelection
     from cdm_assets.warehouse.ddl import SchemaMismatch
     from cdm_assets.warehouse.engine import WarehouseBusy
-    from cdm_assets.warehouse.landing_files import LandingAreaMissing
+    from cdm_assets.warehouse.landing_area import LandingAreaMissing
 
     known = (
         Stopped,
         SettingsError,
         CatalogError,
+        InMaintenance,
         LandingAreaMissing,
         SchemaMismatch,
         TokenKeyError,

@@ -34,7 +34,10 @@ class Settings:
     """
 
     home: Path
-    landing_root: Path
+    landing_root: str
+    """A folder, or the fsspec URL of one (`s3://bucket/landing`)."""
+    archive: Path
+    """Where every content of every landing file is kept."""
     database_path: Path
     dagster_home: Path
     catalog_overlay: Path | None
@@ -64,7 +67,8 @@ class Settings:
             raise SettingsError(f"CDM_END_DATE={end} is before CDM_START_DATE={start}")
         return cls(
             home=home,
-            landing_root=_path(env, "CDM_LANDING", home / "landing"),
+            landing_root=_folder_or_url(env, "CDM_LANDING", home / "landing"),
+            archive=_path(env, "CDM_ARCHIVE", home / "archive"),
             database_path=_path(env, "CDM_DATABASE", home / "warehouse" / "cdm.duckdb"),
             dagster_home=_path(env, "DAGSTER_HOME", home / "dagster"),
             catalog_overlay=Path(overlay).expanduser().absolute() if overlay else None,
@@ -79,6 +83,11 @@ class Settings:
 
 def _path(env: Mapping[str, str], name: str, default: Path) -> Path:
     return Path(env[name]).expanduser().absolute() if env.get(name) else default
+
+
+def _folder_or_url(env: Mapping[str, str], name: str, default: Path) -> str:
+    text = env.get(name) or ""
+    return text if "://" in text else str(_path(env, name, default))
 
 
 def _date(env: Mapping[str, str], name: str) -> date | None:

@@ -26,11 +26,13 @@ import sqlalchemy as sa
 from cdm_assets.catalog.model import Catalog, FileFormat, Source
 from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.loading.landing import LandingLoad, staged_files
+from cdm_assets.loading.landing_register import LIVE
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
-from cdm_assets.warehouse.landing_files import MANIFEST_NAME, file_name_of
+from cdm_assets.warehouse.landing_area import MANIFEST_NAME, LandingArea, file_name_of
+from cdm_assets.warehouse.landing_files import LandingFile, checked_file, unreadable
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS, Tables
 
 DAY: Final = date(2024, 3, 1)
@@ -183,6 +185,29 @@ def write_catalog(
     return folder
 
 
+def area_at(landing_root: Path) -> LandingArea:
+    """A landing area with its archive beside it."""
+    return LandingArea(landing_root, landing_root.with_name("archive"))
+
+
+def find_file(source: Source, day: date, landing_root: Path) -> LandingFile | None:
+    """The file of a source and date, fetched and checked, without a register."""
+    area, name = area_at(landing_root), file_name_of(source, day)
+    try:
+        content = area.fetch(name, (source.source, day))
+    except OSError as fault:
+        raise unreadable(name, fault) from fault
+    return checked_file(source, day, content, area)
+
+
+def registered_row(source: str, day: date, state: str, stamp: Stamp, **values: Any) -> dict[str, Any]:
+    """A row of the landing register for a file that nobody looks at."""
+    row: dict[str, Any] = {"source": source, "business_date": day, "file_name": "file", "state": state}
+    row |= {"arrived_at": stamp.load_ts, "delivered_at": stamp.load_ts, "deliveries": 1, "size_bytes": 0}
+    row |= {"sha256": "", "version": "", "manifest_version": "", "rows_read": 0, "rows_loaded": 0}
+    return row | {"rows_rejected": 0, **stamp.row} | values
+
+
 @dataclass(repr=False)
 class Site:
     """A catalog, a warehouse and a landing area."""
@@ -194,6 +219,10 @@ class Site:
 
     def source(self, name: str) -> Source:
         return self.catalog.sources[name]
+
+    @property
+    def area(self) -> LandingArea:
+        return area_at(self.landing_root)
 
     def path(self, source: str, day: date = DAY) -> Path:
         """Where the source's file for a date lies, its folder created."""
@@ -242,10 +271,11 @@ class Site:
         tables = self.warehouse.tables
         with (
             self.warehouse.connection() as connection,
-            staged_files(connection, tables, self.source(source), dates, self.landing_root) as files,
-            connection.begin(),
+            staged_files(connection, tables, self.source(source), dates, self.area, stamp=stamp) as files,
         ):
-            return files.replace_partitions(stamp)
+            files.begin_loading(stamp)
+            with connection.begin():
+                return files.replace_partitions(stamp)
 
     def rows(
         self, table_key: str, *, audit: bool = False, where: Mapping[str, Any] | None = None
@@ -269,14 +299,19 @@ class Site:
         return sorted(rows, key=lambda row: (row["business_date"], row["line"] or 0))
 
     def registered(self, source: str) -> list[dict[str, Any]]:
-        """The landing register of a source, by date; a refused file stands after what its partition holds."""
+        """What the register knows of the present files of a source, by date, the newest content last; no times."""
         rows = self.rows("cdp_metadata.landing_file", where={"source": source})
-        return sorted(rows, key=lambda row: (row["business_date"], row["state"]))
+        live = sorted(
+            (row for row in rows if row["state"] in LIVE), key=lambda r: (r["business_date"], r["arrived_at"])
+        )
+        times = ("arrived_at", "delivered_at", "deliveries", "version", "manifest_version")
+        return [{name: value for name, value in row.items() if name not in times} for row in live]
 
     def empty_all(self) -> None:
         """Forget all files and rows; the tables stay. For many examples on one site."""
         self._loads = 0
         shutil.rmtree(self.landing_root)
+        shutil.rmtree(self.area.archive, ignore_errors=True)
         self.landing_root.mkdir()
         with self.warehouse.transaction() as connection:
             for table in self.warehouse.tables.metadata.sorted_tables:

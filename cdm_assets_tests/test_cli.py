@@ -73,7 +73,7 @@ def test_ddl_prints_a_script_and_applies_it(tmp_path: Path) -> None:
     script = cdm(tmp_path, "ddl").stdout
     assert "CREATE TABLE cs_360_db.customer_360" in script
     assert not (tmp_path / "warehouse").exists()
-    assert "54 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
+    assert "56 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
     assert ": 0 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
 
 

@@ -15,6 +15,7 @@ from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
 from cdm_assets.warehouse.tables import Tables
+from cdm_assets_tests.small_site import area_at
 
 YEAR = DateRange(date(2017, 1, 1), date(2018, 1, 1))
 LAST = f"business_date = date '{YEAR.last}'"
@@ -83,7 +84,7 @@ def test_the_year_in_one_range_and_one_gigabyte_publishes_the_real_totals_in_eve
     with Warehouse.open_duckdb(tmp_path / "cdm.duckdb", loads.tables, options=DuckDBOptions("1GB", 2)) as warehouse:
         create_missing(warehouse)
         for key in loads.in_order:
-            loads.load(key, YEAR, LoadContext(warehouse, tmp_path / "landing", "k" * 32, "year"))
+            loads.load(key, YEAR, LoadContext(warehouse, area_at(tmp_path / "landing"), "k" * 32, "year"))
         with warehouse.connection() as connection:
             found = {sql: tuple(connection.execute(sa.text(sql)).one()) for sql in TOTALS}
         assert found == TOTALS

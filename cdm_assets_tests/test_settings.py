@@ -11,7 +11,7 @@ from cdm_assets.settings import Settings, SettingsError
 def test_without_any_variable_the_demo_runs_below_the_current_folder() -> None:
     settings = Settings.from_environment({})
     home = Path.cwd() / ".cdm"
-    assert settings.landing_root == home / "landing"
+    assert settings.landing_root == str(home / "landing")
     assert settings.database_path == home / "warehouse" / "cdm.duckdb"
     assert settings.dagster_home == home / "dagster"
     assert (settings.start_date, settings.end_date) == (date(2017, 1, 1), date(2018, 1, 1))
@@ -38,7 +38,8 @@ def test_every_variable_has_its_setting(tmp_path: Path) -> None:
     )
     assert settings == Settings(
         home=tmp_path,
-        landing_root=Path("/in"),
+        landing_root="/in",
+        archive=tmp_path / "archive",
         database_path=Path("/db/file.duckdb"),
         dagster_home=Path("/dagster"),
         catalog_overlay=Path.cwd() / "my" / "catalog",

@@ -27,12 +27,14 @@ from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.catalog.types import Layer, TypeKind
 from cdm_assets.loading.publish import TOKEN_KEY_PARAMETER
+from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.warehouse import functions as f
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing, ddl_statements
 from cdm_assets.warehouse.engine import ENGINES, Warehouse, fixed_dialect
 from cdm_assets.warehouse.tables import Tables
+from cdm_assets_tests.small_site import registered_row
 
 _DAY: Final = date(2024, 5, 1)
 _DAYS: Final = [_DAY + timedelta(days=n) for n in range(4)]
@@ -85,9 +87,8 @@ def _put_landed_rows(warehouse: Warehouse, catalog: Catalog, days: list[date], *
                 connection.execute(
                     sa.delete(register).where(register.c.source == source.source, register.c.business_date == day)
                 )
-                loaded = {"source": source.source, "business_date": day, "file_name": "f", "state": "loaded"}
-                numbers = {"size_bytes": 1, "rows_read": 2, "rows_loaded": 2, "rows_rejected": 0}
-                connection.execute(sa.insert(register), [loaded | numbers | stamp])
+                loaded = registered_row(source.source, day, "loaded", Stamp("landing"), rows_read=2, rows_loaded=2)
+                connection.execute(sa.insert(register), [loaded])
 
 
 @dataclass(frozen=True)

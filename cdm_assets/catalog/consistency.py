@@ -40,7 +40,7 @@ _KEY_KINDS = "expected text, a whole number or a date in a key: 1.5 and 1.50 wou
 _DATED = frozenset({"business_date", "load_ts", "run_id"})
 """Columns that the platform adds to every table."""
 _RESERVED = _DATED | {
-    *("source_file", "source_row", "event_date", "hashdiff", "is_listed", "rec_src"),
+    *("source_file", "source_row", "extra", "event_date", "hashdiff", "is_listed", "rec_src"),
     *("nth", "fault", "previous"),
 }
 """Columns that the platform adds to a source's tables or to the statements that fill them."""

@@ -6,11 +6,15 @@ One YAML file becomes one model; `Catalog` holds them all and knows the names of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
+from cronsim import CronSim, CronSimError
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cdm_assets.catalog.base import Identifier, Owner, Strict
@@ -18,6 +22,10 @@ from cdm_assets.catalog.rules import Rule
 from cdm_assets.catalog.types import ColumnType, Delivery, Layer, PiiClass, TypeKind, TypeText
 
 DATE_PLACEHOLDER = "{date}"
+WAREHOUSE_SYSTEM: Final = "warehouse"
+"""The system whose maintenance holds every source."""
+LONGEST_HOLD: Final = timedelta(days=92)
+"""How far a window that begins again before it is over is followed; one that holds longer is a mistake."""
 
 Reference = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*$")]
 """`table.column` within one layer, such as `s_customer_demographics.age`."""
@@ -277,6 +285,87 @@ class Mart(Strict):
         return self
 
 
+class MaintenanceWindow(Strict):
+    """A time that comes again and again, in which nothing of a system starts; what was due starts after it."""
+
+    system: str
+    """The `system` of sources, or `warehouse`."""
+    cron: str
+    """When it begins, in `time_zone`: minute, hour, day of the month, month, day of the week."""
+    minutes: int = Field(strict=True)
+    """How long it lasts, from 1 to a week, in time that passes: a change of the clock makes it no shorter or longer."""
+    time_zone: str = "UTC"
+    description: str = ""
+
+    @field_validator("cron")
+    @classmethod
+    def _is_a_cron(cls, cron: str) -> str:
+        form = "expected minute, hour, day of the month, month and day of the week, such as 0 2 * * SUN"
+        if len(cron.split()) != 5:
+            raise ValueError(f"not a cron of five fields; {form}")
+        try:
+            CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
+        except CronSimError as fault:
+            raise ValueError(f"{str(fault).lower()}; {form}") from fault
+        return cron
+
+    @field_validator("minutes")
+    @classmethod
+    def _at_most_a_week(cls, minutes: int) -> int:
+        if not 0 < minutes <= 7 * 24 * 60:
+            raise ValueError("expected 1 to 10080 minutes, which is a week")
+        return minutes
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_time_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
+            close = get_close_matches(name, available_timezones(), n=1)
+            hint = f"did you mean {close[0]!r}?" if close else "expected a name such as Europe/Berlin"
+            raise ValueError(f"unknown time zone; {hint}") from fault
+        return name
+
+    @model_validator(mode="after")
+    def _begins_and_ends(self) -> MaintenanceWindow:
+        beginnings = self.beginnings(datetime(2024, 1, 1, tzinfo=UTC))
+        first = last = next(beginnings, None)
+        if first is None or last is None:
+            raise ValueError(f"cron {self.cron!r} never begins; expected a time that comes")
+        for begins in beginnings:
+            if begins > last + self.length:
+                break
+            if begins - first > LONGEST_HOLD:
+                raise ValueError(
+                    f"cron {self.cron!r} begins it again before it is over (minutes: {self.minutes}), for more than "
+                    f"{LONGEST_HOLD.days} days without a break; expected a window that ends"
+                )
+            last = begins
+        return self
+
+    @property
+    def length(self) -> timedelta:
+        """`minutes` as a duration."""
+        return timedelta(minutes=self.minutes)
+
+    def beginnings(self, since: datetime) -> Iterator[datetime]:
+        """When the window begins from `since` (aware) on, in UTC and in order; `since` itself counts.
+
+        As Debian's cron has it: a begin in the hour that the clock leaves out is when the clock goes on, and one in the
+        hour that comes twice is in the first. Not so where minute or hour begin with `*`: they go by the clock.
+        """
+        before = (since.astimezone(UTC) - timedelta(seconds=1)).astimezone(ZoneInfo(self.time_zone))
+        # Without `if`, one second earlier and the hour that comes twice would give begins before `since`.
+        return (at for local in CronSim(self.cron, before) if (at := local.astimezone(UTC)) >= since)
+
+
+class MaintenanceFile(Strict):
+    """What stands in `maintenance.yaml`."""
+
+    windows: dict[Identifier, MaintenanceWindow]
+
+
 class Catalog(Strict):
     """Everything that is declared, checked as a whole."""
 
@@ -284,6 +373,7 @@ class Catalog(Strict):
     vault: Vault
     interface: dict[str, InterfaceEntity]
     marts: dict[str, Mart]
+    maintenance: dict[str, MaintenanceWindow] = Field(default_factory=dict)
 
     def sources_of_hub(self, hub: str) -> list[Source]:
         """The sources whose files carry the key of `hub`, by name."""

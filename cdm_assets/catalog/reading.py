@@ -2,11 +2,12 @@
 
 A site overlays its own folder: a file of the same name replaces the shipped one, other files are added, and the hubs,
 links and events of its `vault.yaml` are added to the shipped ones, or replace those of the same name, like its `hash`.
+So are the windows of its `maintenance.yaml`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -18,7 +19,17 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from cdm_assets.catalog.base import Identifier, Owner
 from cdm_assets.catalog.consistency import Located, faults_across
-from cdm_assets.catalog.model import Catalog, InterfaceEntity, Mart, Reference, Source, Vault
+from cdm_assets.catalog.model import (
+    WAREHOUSE_SYSTEM,
+    Catalog,
+    InterfaceEntity,
+    MaintenanceFile,
+    MaintenanceWindow,
+    Mart,
+    Reference,
+    Source,
+    Vault,
+)
 
 CANONICAL: Final = Path(__file__).resolve().parent.parent / "canonical"
 """The folder of the catalog that ships with the package."""
@@ -30,6 +41,8 @@ _FOLDERS: Final[Mapping[str, tuple[type[BaseModel], str]]] = {
 }
 _OTHER_FOLDERS: Final = ("pipelines",)
 """Folders of a catalog that are read elsewhere."""
+MAINTENANCE_FILE: Final = "maintenance.yaml"
+"""Where maintenance windows are declared, at the root of a catalog folder; it may be absent."""
 
 FurtherRule = Callable[[Catalog], Iterator[Located]]
 """A rule over the whole catalog that this package cannot know, such as that of the marts' selects."""
@@ -123,10 +136,13 @@ def read_catalog(
                 faults.append(document.fault([name_key], f"{name_key} is {name!r} but the file is named {path.name!r}"))
             parts[folder][name] = part
             documents[folder, name] = document
+    systems = {source.system for source in parts["sources"].values()}
+    all_read = not any(folder == "sources" for folder, _ in unread)
+    maintenance = _read_maintenance(roots, systems if all_read else None, faults)
     vault = _read_vault(roots, documents, faults)
     if vault is None:
         raise CatalogError(faults)
-    catalog = Catalog(vault=vault, **parts)
+    catalog = Catalog(vault=vault, maintenance=maintenance, **parts)
     rules: list[FurtherRule] = [lambda whole: faults_across(whole, unread=unread), *further_rules]
     for number, rule in enumerate(rules):
         if number and faults:
@@ -144,8 +160,9 @@ def _stray_files(root: Path) -> Iterator[CatalogFault]:
         where = path.relative_to(root).parts
         if path.suffix == ".yml":
             yield CatalogFault(str(path), 0, "rename it to end in .yaml; .yml files are not read")
-        elif len(where) != 2 and where != ("vault.yaml",):
-            yield CatalogFault(str(path), 0, f"not read; expected vault.yaml, or a file in {', '.join(known)}")
+        elif len(where) != 2 and where not in (("vault.yaml",), (MAINTENANCE_FILE,)):
+            expected = f"expected vault.yaml, or a file in {', '.join(known)}, or {MAINTENANCE_FILE}"
+            yield CatalogFault(str(path), 0, f"not read; {expected}")
         elif len(where) == 2 and where[0] not in known:
             close = get_close_matches(where[0], known, n=1)
             hint = f"did you mean {close[0]!r}?" if close else f"expected {', '.join(known)}"
@@ -278,3 +295,36 @@ def _read_vault(
         added |= {"hash": vault.hash} if "hash" in vault.model_fields_set else {}
         merged = merged.model_copy(update=added)
     return merged
+
+
+def _read_maintenance(
+    roots: Sequence[Path], systems: Collection[str] | None, faults: list[CatalogFault]
+) -> dict[str, MaintenanceWindow]:
+    """The shipped maintenance windows with each overlay's added.
+
+    `systems` are those of all sources; None where a source could not be read, whose system nobody knows then.
+    """
+    windows: dict[str, MaintenanceWindow] = {}
+    for path in [root / MAINTENANCE_FILE for root in roots if (root / MAINTENANCE_FILE).exists()]:
+        document = _read(path, faults)
+        if document is None:
+            continue
+        file = _parsed(document, MaintenanceFile, faults)
+        if isinstance(file, MaintenanceFile):
+            windows |= file.windows
+        if systems is not None:
+            faults.extend(_unknown_systems(document, sorted({*systems, WAREHOUSE_SYSTEM})))
+    return windows
+
+
+def _unknown_systems(document: _Document, known: Sequence[str]) -> Iterator[CatalogFault]:
+    """Windows of systems that no source has; from the file's text, so that its other mistakes hide none."""
+    windows = document.content.get("windows")
+    for name, window in windows.items() if isinstance(windows, Mapping) else ():
+        system = window.get("system") if isinstance(window, Mapping) else None
+        if isinstance(system, str) and system not in known:
+            close = get_close_matches(system, known, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}"
+            yield document.fault(
+                ["windows", name, "system"], f"windows.{name}.system: unknown system {system!r}; {hint}"
+            )

@@ -1,6 +1,7 @@
 """The landing zone: a source's files for a range of dates become its partitions, typed, otherwise as received.
 
-Files are staged as text (`staging`); one statement types the rows and takes out those that break a rule.
+Files are registered and copied into the archive (`landing_register`), then staged as text (`staging`); one statement
+types the rows and takes out those that break a rule.
 A row fault sends the record to `rejected_record`; a file fault leaves the old partition as it is.
 Always: records read = rows loaded + rows rejected, per file.
 """
@@ -11,8 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
-from pathlib import Path
+from datetime import date, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -20,40 +20,29 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Column, FileFormat, Source
 from cdm_assets.catalog.rules import Unique
-from cdm_assets.catalog.types import Delivery, OnFailure, TypeKind
+from cdm_assets.catalog.types import ColumnType, Delivery, OnFailure, TypeKind
+from cdm_assets.loading.landing_register import (
+    Loaded,
+    Look,
+    RegisteredFile,
+    begin_loading,
+    end_loading,
+    live_files,
+    register_arrivals,
+)
 from cdm_assets.loading.report import RowCounts
-from cdm_assets.loading.staging import Staging, staging
+from cdm_assets.loading.staging import FrameFaults, Staging, staging
 from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import key_text
+from cdm_assets.validation.exact_text import exact_format, is_retyped, readable_as
 from cdm_assets.validation.rules import expectation, row_rules, violates
+from cdm_assets.warehouse.column_drift import ColumnDrift, DriftKind, FoundColumn
 from cdm_assets.warehouse.dates import ranges_of
+from cdm_assets.warehouse.file_faults import FileFault, RecordFault
 from cdm_assets.warehouse.functions import canonical_text, matches
-from cdm_assets.warehouse.landing_files import (
-    FileFault,
-    LandingFile,
-    RecordFault,
-    file_name_of,
-    find_file,
-    records_of,
-    require_landing_area,
-)
-from cdm_assets.warehouse.tables import Tables, sql_type
-
-_DATE: Final = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{2}-[0-9]{2}"
-_TIME: Final = "([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,6}0*)?)?"
-_EXACT_FORMATS: Final = {
-    TypeKind.INTEGER: r"\s*[+-]?0*[0-9]{1,19}\s*",
-    TypeKind.DATE: rf"\s*{_DATE}\s*",
-    TypeKind.TIMESTAMP: rf"\s*{_DATE}[ T]{_TIME}\s*",
-    TypeKind.BOOLEAN: r"(?i:true|false|1|0)",
-}
-"""Narrower than DuckDB's casts, which take 1e3 and 1_000 as integers, 24:00:00 as the next day and year 0 as 1 BC."""
-_EXAMPLES: Final = {
-    TypeKind.INTEGER: "an integer such as 42",
-    TypeKind.DATE: "a date such as 2017-03-01",
-    TypeKind.TIMESTAMP: "a timestamp without zone such as 2017-03-01 12:34:56",
-    TypeKind.BOOLEAN: "true or false",
-}
+from cdm_assets.warehouse.landing_area import Content, LandingArea, Place, file_name_of
+from cdm_assets.warehouse.landing_files import LandingFile, checked_file, columns_fault, records_of, unreadable
+from cdm_assets.warehouse.tables import EXTRA, TIMESTAMP, Tables, sql_type
 
 
 class RecordsLost(Exception):
@@ -82,46 +71,159 @@ class _RowTest:
 class StagedFiles:
     """The files of a source for some dates, read and staged, before any partition is touched."""
 
-    def __init__(self, tables: Tables, stage: Staging, files: Mapping[date, LandingFile | None]) -> None:
-        self._tables, self._stage, self._files = tables, stage, files
+    def __init__(
+        self,
+        tables: Tables,
+        stage: Staging,
+        files: Mapping[date, LandingFile | None],
+        registered: Mapping[date, RegisteredFile],
+    ) -> None:
+        self._tables, self._stage, self._files, self._registered = tables, stage, files, registered
         self._read = stage.rows_by_file()
         self.file_faults = dict(stage.file_faults)
+
+    def begin_loading(self, stamp: Stamp) -> None:
+        """Say in the register which contents are being loaded; a transaction of its own."""
+        with self._stage.connection.begin():
+            begin_loading(self._stage.connection, self._tables, self._registered.values(), stamp)
 
     def replace_partitions(self, stamp: Stamp) -> LandingLoad:
         """Put the files' rows in the place of their partitions. Idempotent; the transaction is the caller's."""
         sound = {day: file for day, file in self._files.items() if day not in self.file_faults}
         counts = _replace_partitions(self._tables, self._stage, sound, read=self._read, stamp=stamp)
-        _register_faults(self._tables, self._stage, faults=self.file_faults, stamp=stamp)
+        _keep_refused(self._tables, self._stage, self.file_faults, stamp)
+        source = self._stage.source
+        earliest = _earliest_events(self._tables, self._stage, sound)
+        loaded: dict[Place, tuple[RegisteredFile, Loaded] | None] = {}
+        for day, file in sound.items():
+            count, place = counts[day], (source.source, day)
+            loaded[place] = None
+            if file is not None:
+                found = Loaded(count.read, count.inserted, count.rejected, earliest.get(day), file.drift or None)
+                loaded[place] = (self._registered[day], found)
+        rejected = {(source.source, day): str(fault) for day, fault in self.file_faults.items()}
+        end_loading(self._stage.connection, self._tables, loaded, rejected, stamp)
         return LandingLoad(counts | dict.fromkeys(self.file_faults, RowCounts()), self.file_faults)
 
 
 @contextmanager
 def staged_files(
-    connection: sa.Connection, tables: Tables, source: Source, dates: Iterable[date], landing_root: Path
+    connection: sa.Connection,
+    tables: Tables,
+    source: Source,
+    dates: Iterable[date],
+    area: LandingArea,
+    *,
+    stamp: Stamp,
+    frame_faults: FrameFaults | None = None,
 ) -> Iterator[StagedFiles]:
-    """Read the files of `source` for `dates`. A date whose file is at fault is listed in `file_faults`.
+    """Register and read the files of `source` for `dates`. A date whose file is at fault is listed in `file_faults`.
 
-    Begins and ends transactions of its own on `connection`. Raises LandingAreaMissing if `landing_root` is no folder.
+    Begins and ends transactions of its own on `connection`. Raises LandingAreaMissing if there is no landing area.
     """
-    require_landing_area(landing_root)
-    files, faults = _files_of(source, dates, landing_root)
-    with staging(connection, source) as stage:
+    with connection.begin():
+        look = register_files(connection, tables, {source.source: dates}, area, stamp)
+        live = live_files(connection, tables, [(source.source, day) for day in dates])
+    newest = {day: rows[-1] for (_, day), rows in live.items() if rows[-1].gone_at is None}
+    with staging(connection, source, frame_faults) as stage:
+        files: dict[date, LandingFile | None] = {}
+        for day in dates:
+            try:
+                content = _content(source, day, newest.get(day), look, area)
+                files[day] = checked_file(source, day, content, area)
+            except FileFault as fault:
+                stage.file_faults[day] = fault
         stage.read(file for file in files.values() if file is not None)
-        stage.file_faults |= faults
-        yield StagedFiles(tables, stage, files)
+        stage.file_faults |= _retyped(stage, files)
+        yield StagedFiles(tables, stage, files, newest)
 
 
-def _files_of(
-    source: Source, dates: Iterable[date], landing_root: Path
-) -> tuple[dict[date, LandingFile | None], dict[date, FileFault]]:
-    files: dict[date, LandingFile | None] = {}
-    faults: dict[date, FileFault] = {}
-    for day in dates:
-        try:
-            files[day] = find_file(source, day, landing_root)
-        except FileFault as fault:
-            faults[day] = fault
-    return files, faults
+def register_files(
+    connection: sa.Connection,
+    tables: Tables,
+    days_of: Mapping[str, Iterable[date]],
+    area: LandingArea,
+    stamp: Stamp,
+) -> Look:
+    """Look at the files of some sources and dates as they now lie there; whoever asks says that they are whole.
+
+    The transaction is the caller's. Raises LandingAreaMissing.
+    """
+    sources = tables.catalog.sources
+    names = {(source, day): file_name_of(sources[source], day) for source, days in days_of.items() for day in days}
+    stamps = area.stamps_of(names.values())
+    found = {place: (name, stamps.get(name)) for place, name in names.items()}
+    return register_arrivals(connection, tables, area, found, stamp)
+
+
+def _content(
+    source: Source, day: date, registered: RegisteredFile | None, look: Look, area: LandingArea
+) -> Content | None:
+    """The content to load, from the archive; fetched once more if the archive has lost it."""
+    place = (source.source, day)
+    if place in look.unreadable:
+        raise unreadable(file_name_of(source, day), look.unreadable[place])
+    if registered is None:
+        return None
+    if place in look.fetched:
+        return look.fetched[place]
+    name = registered.file_name
+    content = area.archived(name, place, registered.sha256) or area.fetch(name, place)
+    if content is None or content.sha256 != registered.sha256:
+        reason = f"the content registered as {registered.sha256} is neither in the archive nor in the landing area"
+        raise FileFault(name, "unreadable", f"{reason}; deliver it again")
+    return content
+
+
+_LOOKED_AT_FOR_TYPES: Final = 1000
+"""Records of each file, from its first on: bounds the cost, and a column that was retyped shows at once."""
+
+
+def _retyped(stage: Staging, files: Mapping[date, LandingFile | None]) -> dict[date, FileFault]:
+    """Files in which more than half of a column's values are not of its type: the sender has changed the column.
+
+    Rejecting record by record would empty the partition.
+    """
+    text = stage.table.c
+    measures: list[ColumnElement[Any]] = [text.business_date]
+    for column in stage.source.columns:
+        value = text[column.name]
+        measures += [sa.func.count(value), sa.func.max(sa.func.length(value))]
+        misfit = sa.case((_unreadable(value, column), value))
+        measures += [sa.func.count(misfit), sa.func.min(misfit)]
+    query = sa.select(*measures).where(text.source_row <= _last_row_looked_at(stage.source))
+    with stage.connection.begin():
+        rows = stage.connection.execute(query.group_by(text.business_date)).tuples().all()
+    faults = {}
+    for day, *values in rows:
+        drift, examples = [], []
+        measured = zip(stage.source.columns, *(values[n::4] for n in range(4)), strict=True)
+        for column, filled, longest, misfits, example in measured:
+            if is_retyped(misfits=misfits, filled=filled):
+                kind = DriftKind.WIDENED if column.type.kind is TypeKind.STRING else DriftKind.RETYPED
+                found = FoundColumn(column.file_name, ColumnType(TypeKind.STRING, length=longest))
+                drift.append(ColumnDrift(kind, column, found))
+                examples.append(f"{column.file_name}: expected {readable_as(column.type)}, found {example[:60]!r}")
+        file = files[day]
+        if drift and file is not None:
+            faults[day] = columns_fault(file.name, drift, further="; ".join(examples))
+    return faults
+
+
+def _last_row_looked_at(source: Source) -> int:
+    return _LOOKED_AT_FOR_TYPES + (source.files.header_row if source.files.format is FileFormat.EXCEL else 0)
+
+
+def _earliest_events(tables: Tables, stage: Staging, days: Iterable[date]) -> dict[date, datetime]:
+    """The earliest event time of each partition, where the source has one."""
+    source = stage.source
+    if source.event_time is None:
+        return {}
+    table = tables[f"ldz.{source.table}"]
+    event_time = sa.func.min(sa.cast(table.c[source.event_time], TIMESTAMP))
+    of_days = [table.c.business_date.between(dates.first, dates.last) for dates in ranges_of(days)]
+    query = sa.select(table.c.business_date, event_time).where(sa.or_(sa.false(), *of_days))
+    return dict(stage.connection.execute(query.group_by(table.c.business_date)).tuples().all())
 
 
 def _replace_partitions(
@@ -142,7 +244,7 @@ def _replace_partitions(
     tests = _row_tests(stage)
     rows = _judged(stage, tests, files)
     typed = [_typed(rows.c[column.name], column).label(column.name) for column in source.columns]
-    identity = [rows.c.business_date, rows.c.source_file, rows.c.source_row]
+    identity = [rows.c.business_date, rows.c.source_file, rows.c.source_row, rows.c[EXTRA]]
     connection.execute(insert_select(table, sa.select(*identity, *typed).where(rows.c.fault.is_(None)), stamp))
     inserted: dict[date, int] = {}
     for dates in ranges_of(files):
@@ -160,7 +262,11 @@ def _replace_partitions(
     rejected = list(_rejected_records(stage, rows, tests, at_fault, stamp)) if at_fault else []
     if len(rejected) != sum(count.rejected for count in counts.values()):
         raise RecordsLost(f"{table.name}: {len(rejected)} records were explained of those that did not load: {counts}")
-    _register(tables, connection, source, files=files, counts=counts, rejected=rejected, stamp=stamp)
+    records = tables["cdp_metadata.rejected_record"]
+    of_dates = [records.c.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
+    replace_rows(
+        connection, records, sa.and_(records.c.source == source.source, sa.or_(sa.false(), *of_dates)), rejected
+    )
     return counts
 
 
@@ -175,7 +281,9 @@ def _row_tests(stage: Staging) -> list[_RowTest]:
         if source.files.format is FileFormat.PARQUET and column.type.kind is TypeKind.STRING:
             has_nul = sa.func.contains(value, sa.func.chr(0))
             tests.append(_RowTest(has_nul, "encoding", (column.name,), "text without a NUL character"))
-        tests.append(_RowTest(_unreadable(value, column), f"type:{column.name}", (column.name,), _readable_as(column)))
+        tests.append(
+            _RowTest(_unreadable(value, column), f"type:{column.name}", (column.name,), readable_as(column.type))
+        )
     for rule in row_rules(source, OnFailure.REJECT):
         broken = violates(rule, source, lambda name: _typed(text[name], source.columns_by_name[name]))
         tests.append(_RowTest(broken, rule.label, rule.columns_read, expectation(rule)))
@@ -193,23 +301,9 @@ def _unreadable(value: ColumnElement[Any], column: Column) -> ColumnElement[bool
     kind = column.type.kind
     if kind is TypeKind.STRING:
         return sa.func.length(value) > column.type.length
-    if kind is TypeKind.DECIMAL:
-        precision, scale = column.type.precision or 0, column.type.scale or 0
-        pattern = rf"\s*[+-]?0*[0-9]{{0,{precision - scale}}}([.][0-9]{{0,{scale}}}0*)?\s*"
-    else:
-        pattern = _EXACT_FORMATS[kind]
-    not_so_written = sa.not_(matches(value, sa.literal_column(f"'{pattern}'")))
+    not_so_written = sa.not_(matches(value, sa.literal_column(f"'{exact_format(column.type)}'")))
     not_castable = sa.try_cast(value, sql_type(column.type)).is_(None)
     return sa.and_(value.is_not(None), sa.or_(not_so_written, not_castable))
-
-
-def _readable_as(column: Column) -> str:
-    kind = column.type.kind
-    if kind is TypeKind.STRING:
-        return f"at most {column.type.length} characters"
-    if kind is TypeKind.DECIMAL:
-        return f"a number with at most {column.type.scale} decimals, as {column.type}"
-    return _EXAMPLES[kind]
 
 
 def _typed(value: ColumnElement[Any], column: Column) -> ColumnElement[Any]:
@@ -323,52 +417,21 @@ def _located(source: Source, file: LandingFile, faults: Mapping[int, RecordFault
         yield from (faults[number] for number in sorted(faults))
 
 
-def _register(
-    tables: Tables,
-    connection: sa.Connection,
-    source: Source,
-    *,
-    files: Mapping[date, LandingFile | None],
-    counts: Mapping[date, RowCounts],
-    rejected: list[dict[str, Any]],
-    stamp: Stamp,
-) -> None:
-    """Write what each partition now holds and which records it lacks, in the place of what was known before."""
-    register, records = tables["cdp_metadata.landing_file"], tables["cdp_metadata.rejected_record"]
-    rows = [
-        {
+def _keep_refused(tables: Tables, stage: Staging, faults: Mapping[date, FileFault], stamp: Stamp) -> None:
+    """Note the refused files beside the records of what their partitions still hold."""
+    source, records = stage.source, tables["cdp_metadata.rejected_record"]
+    for day, fault in faults.items():
+        record = {
             "source": source.source,
             "business_date": day,
-            "file_name": file.name if file else file_name_of(source, day),
-            "state": "loaded" if file else "absent",
-            "size_bytes": file.size_bytes if file else 0,
-            "sha256": file.sha256 if file else None,
-            "rows_read": counts[day].read,
-            "rows_loaded": counts[day].inserted,
-            "rows_rejected": counts[day].rejected,
-            "reason": None,
+            "file_name": fault.file_name,
+            "line": fault.line,
+            "rule": fault.rule,
+            "column_name": fault.column or None,
+            "reason": fault.reason[:2000],
+            "raw_text": None,
+            "whole_file": True,
             **stamp.row,
         }
-        for day, file in files.items()
-    ]
-    for table, new_rows in ((register, rows), (records, rejected)):
-        of_dates = [table.c.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
-        condition = sa.and_(table.c.source == source.source, sa.or_(sa.false(), *of_dates))
-        replace_rows(connection, table, condition, list(new_rows))
-
-
-def _register_faults(tables: Tables, stage: Staging, *, faults: Mapping[date, FileFault], stamp: Stamp) -> None:
-    """Note the refused files beside what their partitions still hold."""
-    source, connection = stage.source, stage.connection
-    register, records = tables["cdp_metadata.landing_file"], tables["cdp_metadata.rejected_record"]
-    for day, fault in faults.items():
-        common = {"source": source.source, "business_date": day, **stamp.row}
-        file_row = common | {"file_name": file_name_of(source, day), "state": "rejected", "reason": str(fault)[:2000]}
-        file_row |= {"size_bytes": 0, "sha256": None, "rows_read": 0, "rows_loaded": 0, "rows_rejected": 0}
-        record = common | {"file_name": fault.file_name, "line": fault.line, "rule": fault.rule}
-        record |= {"column_name": fault.column or None}
-        record |= {"reason": fault.reason[:2000], "raw_text": None, "whole_file": True}
-        of_day = sa.and_(register.c.source == source.source, register.c.business_date == day)
-        replace_rows(connection, register, sa.and_(of_day, register.c.state == "rejected"), [file_row])
         of_day = sa.and_(records.c.source == source.source, records.c.business_date == day)
-        replace_rows(connection, records, sa.and_(of_day, records.c.whole_file == sa.true()), [record])
+        replace_rows(stage.connection, records, sa.and_(of_day, records.c.whole_file == sa.true()), [record])

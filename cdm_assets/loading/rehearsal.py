@@ -32,7 +32,15 @@ def partitions_affected(
     with context.warehouse.connection() as connection, ExitStack() as stages:
         staged = [
             stages.enter_context(
-                staged_files(connection, loads.tables, loads.catalog.sources[source], days, context.landing_root)
+                staged_files(
+                    connection,
+                    loads.tables,
+                    loads.catalog.sources[source],
+                    days,
+                    context.landing,
+                    stamp=stamp,
+                    frame_faults=context.frame_faults,
+                )
             )
             for source, days in days_of.items()
         ]

@@ -7,25 +7,23 @@ places (it drops empty fields beyond the last column); a file of which it may ha
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import groupby, islice
 from typing import Any, Final
 
+import pandas as pd
 import pyarrow as pa
 import sqlalchemy as sa
 
 from cdm_assets.catalog.model import FileFormat, Source
-from cdm_assets.warehouse.landing_files import (
-    FileFault,
-    LandingFile,
-    Record,
-    RecordFault,
-    may_hold_no_record,
-    records_of,
-)
+from cdm_assets.validation.exact_text import is_retyped
+from cdm_assets.warehouse.file_faults import FileFault, RecordFault
+from cdm_assets.warehouse.landing_files import LandingFile, Record, may_hold_no_record, records_of
+from cdm_assets.warehouse.tables import EXTRA
 
 _CSV_OPTIONS: Final = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
 _FILES_A_STATEMENT: Final = 500
@@ -36,17 +34,21 @@ _PATH: Final = '"landing path"'
 _NUMBER: Final = '"record number"'
 """Names with a space: no column of a catalog can be called so."""
 
+FrameFaults = Callable[[Source, pd.DataFrame], Sequence[RecordFault]]
+"""Judges a spreadsheet's records; `RecordFault.line` is the row of the sheet."""
+
 
 class Staging:
     """The staged records of one source's files.
 
-    `table` has business_date, source_file, source_row (the record's number in its file) and every column as text,
-    empty text as NULL. `record_faults` holds the records that are not CSV, not UTF-8 or have too many or few fields;
-    `file_faults` the files that turned out unreadable.
+    `table` has business_date, source_file, source_row (the record's number in its file, the row of a sheet), every
+    column as text, empty text as NULL, and the columns that are not declared as JSON. `record_faults` holds the records
+    that are not CSV, not UTF-8, have too many or few fields, or are refused by `frame_faults`; `file_faults` the files
+    that turned out unreadable.
     """
 
-    def __init__(self, connection: sa.Connection, source: Source) -> None:
-        self.connection, self.source = connection, source
+    def __init__(self, connection: sa.Connection, source: Source, frame_faults: FrameFaults | None = None) -> None:
+        self.connection, self.source, self._frame_faults = connection, source, frame_faults
         self.table = sa.Table(
             f"stage_{source.source}",
             sa.MetaData(),
@@ -54,6 +56,7 @@ class Staging:
             sa.Column("source_file", sa.String()),
             sa.Column("source_row", sa.BigInteger()),
             *(sa.Column(column.name, sa.String()) for column in source.columns),
+            sa.Column(EXTRA, sa.String()),
             prefixes=["TEMPORARY"],
         )
         self.record_faults: dict[str, list[RecordFault]] = {}
@@ -62,6 +65,11 @@ class Staging:
     def read(self, files: Iterable[LandingFile]) -> None:
         """Stage `files`. Each statement is its own transaction: a reader that fails would abort a longer one."""
         ordered = sorted(files, key=lambda file: (file.header, file.name))
+        if self.source.files.format is FileFormat.EXCEL:
+            for file in ordered:
+                self._read_sheet(file)
+            self._check_row_counts(ordered)
+            return
         with_care = [file for file in ordered if file.csv_bytes is not None and file.csv_bytes.misread_in_bulk]
         in_bulk = [file for file in ordered if file not in with_care]
         for _, same_header in groupby(in_bulk, key=lambda file: file.header):
@@ -108,12 +116,17 @@ class Staging:
                 "business_date": [file.business_date for file in files],
             }
         )
+        header = files[0].header
         values = ", ".join(
-            f"nullif(cast({_quoted(c.file_name)} as varchar), '') as {_quoted(c.name)}" for c in self.source.columns
+            f"{_text_of(column.file_name) if column.file_name in header else 'null'} as {_quoted(column.name)}"
+            for column in self.source.columns
         )
-        names = ", ".join(_quoted(column.name) for column in self.source.columns)
+        undeclared = files[0].undeclared(self.source)
+        pairs = ", ".join(f"{_literal(name)}, {_text_of(name)}" for name in undeclared)
+        values += f", {f'json_object({pairs})' if undeclared else 'null'} as {EXTRA}"
+        names = ", ".join(_quoted(name) for name in (*(column.name for column in self.source.columns), EXTRA))
         reader, parameters = self._reader(files)
-        # Only quoted names of the checked catalog are put into the text; paths and header are parameters.
+        # Only quoted names of the checked catalog and the header are put into the text; paths are parameters.
         statement = f"""
             insert into {_quoted(self.table.name)}
             with records as (
@@ -182,11 +195,41 @@ class Staging:
             "source_file": pa.array([file.name] * len(records), pa.string()),
             "source_row": pa.array([record.number for record in records], pa.int64()),
         }
+        positions = {name: position for position, name in enumerate(file.header)}
         for column in self.source.columns:
-            position = file.header.index(column.file_name)
-            columns[column.name] = pa.array([record.fields[position] for record in records], pa.string())
+            at = positions.get(column.file_name)
+            values = [None if at is None else record.fields[at] for record in records]
+            columns[column.name] = pa.array(values, pa.string())
+        undeclared = [(name, positions[name]) for name in file.undeclared(self.source)]
+        extra = [_json({name: record.fields[at] for name, at in undeclared}) for record in records]
+        columns[EXTRA] = pa.array(extra, pa.string())
         with self._registered("careful_records", pa.table(columns)):
             self.connection.exec_driver_sql(f"insert into {_quoted(self.table.name)} select * from careful_records")  # noqa: S608
+
+    def _read_sheet(self, file: LandingFile) -> None:
+        """Stage the records of a spreadsheet that its dataframe type accepts; remember the others."""
+        sheet = file.sheet
+        assert sheet is not None  # noqa: S101 - of every file of this format
+        faults = list(self._frame_faults(self.source, sheet)) if self._frame_faults else []
+        retyped = _retyped_column(self.source, sheet, faults)
+        if retyped is not None:
+            self.file_faults[file.business_date] = FileFault(file.name, "columns", retyped[1], column=retyped[0])
+            return
+        self.record_faults[file.name] = faults
+        sound = sheet.drop(index=[fault.line for fault in faults])
+        undeclared = file.undeclared(self.source)
+        columns: dict[str, pa.Array] = {
+            "business_date": pa.array([file.business_date] * len(sound), pa.date32()),
+            "source_file": pa.array([file.name] * len(sound), pa.string()),
+            "source_row": pa.array(list(sound.index), pa.int64()),
+        }
+        for column in self.source.columns:
+            found = sound[column.file_name] if column.file_name in sound else [None] * len(sound)
+            columns[column.name] = pa.array(list(found), pa.string())
+        extra = [_json({name: sound[name][row] for name in undeclared}) for row in sound.index]
+        columns[EXTRA] = pa.array(extra, pa.string())
+        with self.connection.begin(), self._registered("sheet_records", pa.table(columns)):
+            self.connection.exec_driver_sql(f"insert into {_quoted(self.table.name)} select * from sheet_records")  # noqa: S608
 
     def _check_row_counts(self, files: Sequence[LandingFile]) -> None:
         """Refuse files that hold another number of records than promised, or none where some are expected."""
@@ -214,9 +257,9 @@ class Staging:
 
 
 @contextmanager
-def staging(connection: sa.Connection, source: Source) -> Iterator[Staging]:
+def staging(connection: sa.Connection, source: Source, frame_faults: FrameFaults | None = None) -> Iterator[Staging]:
     """An empty staging table for a source's files; it is gone afterwards."""
-    stage = Staging(connection, source)
+    stage = Staging(connection, source, frame_faults)
     with connection.begin():
         stage.table.create(connection, checkfirst=False)
     try:
@@ -225,6 +268,29 @@ def staging(connection: sa.Connection, source: Source) -> Iterator[Staging]:
         connection.rollback()
         with connection.begin():
             stage.table.drop(connection, checkfirst=False)
+
+
+def _retyped_column(source: Source, sheet: pd.DataFrame, faults: Sequence[RecordFault]) -> tuple[str, str] | None:
+    """The first column of a sheet of which more than half of the values are of another type, and what is wrong."""
+    for column in source.columns:
+        misfits = [fault for fault in faults if fault.rule == f"type:{column.name}"]
+        filled = int(sheet[column.file_name].notna().sum()) if misfits else 0
+        if is_retyped(misfits=len(misfits), filled=filled):
+            return column.name, f"{len(misfits)} of {filled} values of {column.file_name}: {misfits[0].reason}"
+    return None
+
+
+def _json(values: dict[str, str | None]) -> str | None:
+    """What DuckDB's json_object gives for the same values."""
+    return json.dumps(values, ensure_ascii=False, separators=(",", ":")) if values else None
+
+
+def _text_of(name: str) -> str:
+    return f"nullif(cast({_quoted(name)} as varchar), '')"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _quoted(name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -77,7 +77,7 @@ def rows_by_date(connection: sa.Connection, table: sa.Table, dates: DateRange) -
 
 
 def replace_rows(
-    connection: sa.Connection, table: sa.Table, condition: ColumnElement[bool] | None, rows: list[Mapping[str, Any]]
+    connection: sa.Connection, table: sa.Table, condition: ColumnElement[bool] | None, rows: Sequence[Mapping[str, Any]]
 ) -> None:
     """Replace the rows of a control table that meet `condition` by `rows`; without one, add them."""
     if condition is not None:

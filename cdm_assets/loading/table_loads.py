@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from graphlib import TopologicalSorter
-from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -25,6 +24,7 @@ from cdm_assets.loading.marts.registry import MARTS
 from cdm_assets.loading.publish import TOKEN_KEY_PARAMETER, publish_select
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
 from cdm_assets.loading.satellites import Satellite, load_satellite
+from cdm_assets.loading.staging import FrameFaults
 from cdm_assets.loading.staleness import mark_readers, unmark
 from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import KeyTable, event_table, hub_table, link_table, load_keys
@@ -32,6 +32,7 @@ from cdm_assets.validation.checks import CheckFinding, PerDate
 from cdm_assets.validation.layer_checks import ChecksOf
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.landing_area import LandingArea
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
 from cdm_assets.warehouse.tables import Tables
 
@@ -53,9 +54,11 @@ class LoadContext:
     """What every load needs besides its table and dates."""
 
     warehouse: Warehouse
-    landing_root: Path
+    landing: LandingArea
     token_key: str
     run_id: str
+    frame_faults: FrameFaults | None = None
+    """Judges spreadsheets; without it only the statements that judge every source do."""
 
 
 @dataclass
@@ -124,6 +127,17 @@ class TableLoads:
             found[key] = read.union(*(found[k] for k in read)) if read else frozenset()
         return found
 
+    def affected_by(self, key: str) -> str:
+        """What goes without new content when a landing table does, and whose it is, in words."""
+        behind = [table for table in self.in_order if key in self.ancestors[table] | self.reads[table]]
+        owners = dict.fromkeys(owner for table in behind for owner in self.tables.meta(table).owners)
+        shown = f"{', '.join(behind[:8])}{f' and {len(behind) - 8} more' if len(behind) > 8 else ''}"
+        return f"Affected: {len(behind)} tables ({shown}) of {', '.join(owners)}"
+
+    def landing_table(self, source: str) -> str:
+        """The key of a source's landing-zone table."""
+        return f"{Layer.LANDING}.{self.catalog.sources[source].table}"
+
     def landing_source(self, key: str) -> Source:
         """The source behind a landing-zone table."""
         return self.catalog.sources[key.removeprefix(f"{Layer.LANDING}.ldz_")]
@@ -171,11 +185,20 @@ class TableLoads:
             source = self.landing_source(key)
             with (
                 context.warehouse.connection() as connection,
-                staged_files(connection, self.tables, source, dates, context.landing_root) as files,
-                connection.begin(),
+                staged_files(
+                    connection,
+                    self.tables,
+                    source,
+                    dates,
+                    context.landing,
+                    stamp=stamp,
+                    frame_faults=context.frame_faults,
+                ) as files,
             ):
-                work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
-                report = self._load_files(work, files)
+                files.begin_loading(stamp)
+                with connection.begin():
+                    work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
+                    report = self._load_files(work, files)
         else:
             with context.warehouse.transaction() as connection:
                 work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
@@ -197,7 +220,9 @@ class TableLoads:
 
     def _load_files(self, work: _Work, files: StagedFiles) -> LoadReport | None:
         landed = files.replace_partitions(work.stamp)
-        work.held_back |= {day: str(fault) for day, fault in landed.file_faults.items()}
+        for day, fault in landed.file_faults.items():
+            affected = f"\n{self.affected_by(work.key)}" if fault.rule == "columns" else ""
+            work.held_back[day] = f"{fault}{affected}"
         work.counts |= landed.row_counts
         return self._finish(work, ranges_of(day for day in work.dates if day not in work.held_back))
 

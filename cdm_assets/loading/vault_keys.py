@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.model import Catalog, Source
 from cdm_assets.catalog.types import ColumnType, TypeKind
+from cdm_assets.loading.landing_register import State
 from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select
 from cdm_assets.warehouse.dates import DateRange, from_on, ranges_of
 from cdm_assets.warehouse.functions import canonical_text, date_of, hashed
@@ -291,6 +292,9 @@ def _changed(key_table: KeyTable, table: sa.Table, is_old_or_new: ColumnElement[
     return sa.select(sa.func.min(keys.c.first_date))
 
 
+_ONCE_LOADED: Final = (State.LOADED, State.SUPERSEDED, State.WITHDRAWN)
+
+
 def is_first_load(
     connection: sa.Connection, tables: Tables, key: str, sources: Sequence[str], dates: DateRange
 ) -> bool:
@@ -300,7 +304,7 @@ def is_first_load(
     """
     register, loads = tables["cdp_metadata.landing_file"], tables["cdp_metadata.partition_load"]
     later: sa.Select[Any] = sa.select(register.c.business_date).where(
-        register.c.source.in_(sources), register.c.state != "rejected", register.c.business_date > dates.last
+        register.c.source.in_(sources), register.c.state.in_(_ONCE_LOADED), register.c.business_date > dates.last
     )
     before = sa.select(loads.c.business_date).where(loads.c.table_key == key, in_range(loads.c.business_date, dates))
     return connection.execute(sa.union_all(later, before)).first() is None

@@ -6,20 +6,19 @@ as stale; from there on the loads themselves say what else is (`loading.stalenes
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import sqlalchemy as sa
 
-from cdm_assets.catalog.model import Source
-from cdm_assets.catalog.types import Layer
+from cdm_assets.loading.landing import register_files
+from cdm_assets.loading.landing_register import PENDING, State, live_files
 from cdm_assets.loading.staleness import mark
 from cdm_assets.loading.stamp import Stamp, in_range
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.warehouse.dates import DateRange, ranges_of
-from cdm_assets.warehouse.landing_files import file_name_of, sha256_of
+from cdm_assets.warehouse.landing_area import LandingArea
 
 _OPERATOR = "plan"
 
@@ -54,23 +53,29 @@ def planned_runs(missing: Mapping[str, set[date]], loads: TableLoads) -> list[Pl
     return runs
 
 
-def changed_files(
-    connection: sa.Connection, loads: TableLoads, dates: DateRange, landing_root: Path, *, withdrawn: bool = True
-) -> dict[str, set[date]]:
-    """The loaded dates within `dates`, by source, for which the landing area holds another file than was loaded.
+def register_dates(
+    connection: sa.Connection, loads: TableLoads, dates: DateRange, area: LandingArea, run_id: str
+) -> None:
+    """Bring the landing register in line with the files of `dates`. Raises LandingAreaMissing."""
+    register_files(connection, loads.tables, dict.fromkeys(loads.catalog.sources, dates), area, Stamp(run_id))
 
-    Without `withdrawn`, a file that is no longer there does not count: nobody has said that it shall be gone.
+
+def changed_files(
+    connection: sa.Connection, loads: TableLoads, dates: DateRange, *, withdrawn: bool = True, refused: bool = True
+) -> dict[str, set[date]]:
+    """The loaded dates within `dates`, by source, for which the register knows another file than was loaded.
+
+    Without `withdrawn`, a file that is no longer there does not count: nobody has said that it shall be gone. Without
+    `refused`, nor does one that was loaded and found at fault.
     """
     missing = partitions_never_loaded(connection, loads, dates)
     changed: dict[str, set[date]] = {}
-    for key in loads.in_order:
-        if key.startswith(f"{Layer.LANDING}."):
-            source = loads.landing_source(key)
-            days = _changed(connection, loads, source, dates, landing_root) - missing.get(key, set())
-            if not withdrawn:
-                days = {day for day in days if (landing_root / file_name_of(source, day)).exists()}
-            if days:
-                changed[source.source] = days
+    for (source, day), (*_, newest) in live_files(connection, loads.tables, dates=dates).items():
+        is_gone = withdrawn and newest.gone_at is not None
+        is_refused = refused and newest.state == State.REJECTED
+        is_loaded = source in loads.catalog.sources and day not in missing.get(loads.landing_table(source), ())
+        if is_loaded and (newest.state in PENDING or is_gone or is_refused):
+            changed.setdefault(source, set()).add(day)
     return changed
 
 
@@ -78,36 +83,14 @@ def mark_work(connection: sa.Connection, loads: TableLoads, changed: Mapping[str
     """Mark the landing partitions of changed files, and what was held back for a check that meanwhile passes."""
     stamp = Stamp(_OPERATOR)
     for source, days in changed.items():
-        key = f"{Layer.LANDING}.{loads.catalog.sources[source].table}"
-        mark(connection, loads.tables, key, days, "the file changed", stamp)
+        mark(connection, loads.tables, loads.landing_table(source), days, "the file changed", stamp)
     for key, free in loads.no_longer_held_back(connection).items():
         mark(connection, loads.tables, key, free, "no longer held back", stamp)
 
 
-def _changed(
-    connection: sa.Connection, loads: TableLoads, source: Source, dates: DateRange, landing_root: Path
-) -> set[date]:
-    """Dates on which the landing area does not hold what the register says was loaded."""
-    register = loads.tables["cdp_metadata.landing_file"]
-    query = sa.select(register.c.business_date, register.c.state, register.c.size_bytes, register.c.sha256).where(
-        register.c.source == source.source, in_range(register.c.business_date, dates)
-    )
-    known: dict[date, Sequence[object]] = {}
-    refused: set[date] = set()
-    for day, state, size_bytes, sha256 in connection.execute(query).tuples():
-        if state == "rejected":
-            refused.add(day)
-        else:
-            known[day] = (size_bytes, sha256)
-    return refused | {day for day in dates if _identity(source, day, landing_root, known.get(day)) != known.get(day)}
-
-
-def _identity(
-    source: Source, day: date, landing_root: Path, known: Sequence[object] | None
-) -> tuple[int, str | None] | None:
-    """Size and hash of the file as it lies there, (0, None) without a file; the hash only where the size agrees."""
-    path = landing_root / file_name_of(source, day)
-    if not path.exists():
-        return (0, None)
-    size_bytes = path.stat().st_size
-    return (size_bytes, sha256_of(path)) if known and known[0] == size_bytes else (size_bytes, "")
+def mark_never_loaded(connection: sa.Connection, loads: TableLoads, days: Collection[date]) -> None:
+    """Mark every partition of `days` that was never loaded, so that a repair completes these dates."""
+    if days:
+        missing = partitions_never_loaded(connection, loads, DateRange(min(days), max(days)))
+        for key, of_table in missing.items():
+            mark(connection, loads.tables, key, of_table & set(days), "never loaded", Stamp(_OPERATOR))

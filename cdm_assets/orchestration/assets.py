@@ -27,6 +27,7 @@ from dagster import (
 from cdm_assets.catalog.types import Layer, PiiClass
 from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
 from cdm_assets.orchestration.partition_events import report_partitions
+from cdm_assets.orchestration.retries import retried_when_transient
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.lineage import SOME_DATES, Origins, column_lineage
@@ -90,7 +91,8 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
     def load(context: AssetExecutionContext, warehouse: ResourceParam[LoadContext]) -> Iterator[Any]:
         days = [date.fromisoformat(partition) for partition in context.partition_keys]
         try:
-            report = loads.load(key, DateRange(days[0], days[-1]), warehouse)
+            with retried_when_transient(context):
+                report = loads.load(key, DateRange(days[0], days[-1]), warehouse)
         except NothingToLoad as reason:
             raise Failure(str(reason), allow_retries=False) from reason
         yield from report_partitions(context, report)

@@ -5,20 +5,14 @@ from __future__ import annotations
 from functools import cache
 from typing import Final
 
-from dagster import (
-    AssetSelection,
-    DefaultScheduleStatus,
-    Definitions,
-    build_schedule_from_partitioned_job,
-    define_asset_job,
-    in_process_executor,
-)
+from dagster import AssetSelection, Definitions, define_asset_job, in_process_executor
 
 from cdm_assets.catalog.reading import read_catalog
 from cdm_assets.loading.marts.consistency import marts_faults
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
-from cdm_assets.orchestration.landing_sensor import landing_sensor
+from cdm_assets.orchestration.daily_schedule import daily_schedule
+from cdm_assets.orchestration.landing_sensors import landing_sensors
 from cdm_assets.orchestration.repair import repair_job
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
 from cdm_assets.settings import Settings
@@ -43,21 +37,13 @@ def build_definitions(settings: Settings) -> Definitions:
         selection=AssetSelection.all(),
         description="Every table of every layer for one business date, or for a range of them in one run.",
     )
-    schedule = build_schedule_from_partitioned_job(
-        daily,
-        name="daily_schedule",
-        hour_of_day=7,
-        minute_of_hour=0,
-        description="Yesterday's business date at 07:00 UTC, after the last source is due.",
-        default_status=DefaultScheduleStatus.STOPPED,
-    )
     assets = table_assets(loads, partitions)
     repair = repair_job(loads, settings, assets)
     return Definitions(
         assets=assets,
         jobs=[daily, repair],
-        schedules=[schedule],
-        sensors=[landing_sensor(loads, settings, daily=daily, repair=repair)],
+        schedules=[daily_schedule(loads, settings, daily)],
+        sensors=landing_sensors(loads, settings, daily=daily, repair=repair),
         resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
         executor=in_process_executor,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Final
 
 from dagster import DagsterInstance
@@ -13,30 +13,38 @@ from dagster import DagsterInstance
 from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.staleness import reach, stale_partitions
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
+from cdm_assets.operations.maintenance import warehouse_window
 from cdm_assets.operations.plan import (
     PlannedRun,
     changed_files,
     mark_work,
     partitions_never_loaded,
     planned_runs,
+    register_dates,
 )
 from cdm_assets.orchestration.assets import asset_key
 from cdm_assets.orchestration.code_location import DAILY_JOB
 from cdm_assets.orchestration.instance import ensure_instance
 from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
 from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
-from cdm_assets.orchestration.warehouse_resource import open_warehouse
+from cdm_assets.orchestration.spreadsheet_types import frame_faults
+from cdm_assets.orchestration.warehouse_resource import IN_MAINTENANCE_TAG, landing_area, open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.landing_files import require_landing_area
 from cdm_assets.warehouse.lineage import SOME_DATES
 
-_TAGS: Final = {"cdm/command": "run"}
+_TAGS: Final = {"cdm/command": "run", IN_MAINTENANCE_TAG: "asked before"}
+_WAIT_SECONDS: Final = 20
+"""For a sensor's look at the landing area to end."""
 
 
 class UnknownSelection(Exception):
     """A `--select` names no table."""
+
+
+class InMaintenance(Exception):
+    """A maintenance window of the warehouse is open."""
 
 
 @dataclass(frozen=True)
@@ -54,20 +62,26 @@ def run_dates(
     *,
     selection: Sequence[str] = (),
     force: bool = False,
+    in_maintenance: bool = False,
     say: Callable[[str], None] = lambda _: None,
 ) -> RunSummary:
     """Load what was never loaded within `dates`, and whatever a file of these dates that changed makes stale.
 
     With `force`, everything selected within `dates` is loaded first. Stale partitions are loaded whatever their date.
-    Raises LandingAreaMissing, WarehouseBusy, SchemaMismatch or UnknownSelection before any run is created.
+    Raises InMaintenance (unless `in_maintenance`), LandingAreaMissing, WarehouseBusy, SchemaMismatch or
+    UnknownSelection before any run is created.
     """
-    require_landing_area(settings.landing_root)
+    window = warehouse_window(loads.catalog, datetime.now(UTC))
+    if window and not in_maintenance:
+        raise InMaintenance(f"{window}; run again after it, or with --in-maintenance")
+    landing_area(settings).require()
     wanted = _selected(loads, selection)
     # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
-    with open_warehouse(settings, loads) as warehouse:
+    with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
         create_missing(warehouse)
         with warehouse.transaction() as connection:
-            mark_work(connection, loads, changed_files(connection, loads, dates, settings.landing_root))
+            register_dates(connection, loads, dates, landing_area(settings), "cdm run")
+            mark_work(connection, loads, changed_files(connection, loads, dates))
             missing = partitions_never_loaded(connection, loads, dates)
             stale = stale_partitions(connection, loads)
         runs = planned_runs({key: days for key, days in missing.items() if key in wanted}, loads)
@@ -101,18 +115,20 @@ class Plan:
 
 
 def plan_dates(settings: Settings, loads: TableLoads, dates: DateRange) -> Plan:
-    """What `run_dates` would load now; nothing is loaded or marked.
+    """What `run_dates` would load now; files are registered, nothing is loaded or marked.
 
     Raises LandingAreaMissing, WarehouseBusy or SchemaMismatch.
     """
-    require_landing_area(settings.landing_root)
-    with open_warehouse(settings, loads) as warehouse:
+    area = landing_area(settings)
+    area.require()
+    with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
         create_missing(warehouse)
-        with warehouse.connection() as connection:
-            changed = changed_files(connection, loads, dates, settings.landing_root)
+        with warehouse.transaction() as connection:
+            register_dates(connection, loads, dates, area, "cdm plan")
+            changed = changed_files(connection, loads, dates)
             runs = planned_runs(partitions_never_loaded(connection, loads, dates), loads)
             again = stale_partitions(connection, loads)
-        context = LoadContext(warehouse, settings.landing_root, token_key="", run_id="plan")
+        context = LoadContext(warehouse, area, token_key="", run_id="cdm plan", frame_faults=frame_faults)
         affected = partitions_affected(loads, context, changed)
     again |= {key: days | again.get(key, frozenset()) for key, days in affected.items()}
     in_order = {key: again[key] for key in loads.in_order if key in again}

@@ -29,10 +29,13 @@ from dagster import (
 )
 from pydantic import Field
 
+from cdm_assets.loading.landing import register_files
 from cdm_assets.loading.staleness import marked_partitions
+from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
-from cdm_assets.operations.plan import changed_files, mark_work
+from cdm_assets.operations.plan import changed_files, mark_never_loaded, mark_work
 from cdm_assets.orchestration.partition_events import store_evaluations, store_partitions
+from cdm_assets.orchestration.retries import retried_when_transient
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange, listed, ranges_of
 
@@ -43,11 +46,24 @@ _FAILURES_SHOWN: Final = 10
 
 
 class LookConfig(Config):
-    """Between which business dates the landing area is compared with what was loaded."""
+    """Which files are looked at, and what an operator confirms. Dates are YYYY-MM-DD, ranges YYYY-MM-DD..YYYY-MM-DD."""
 
-    first_date: str | None = Field(default=None, description="First business date (YYYY-MM-DD); default: the first.")
-    last_date: str | None = Field(default=None, description="Last business date (YYYY-MM-DD); default: the last.")
-    withdrawn: bool = Field(default=False, description="Also take out the rows of files that are no longer there.")
+    files: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Only the files of these sources and dates, such as {transaction: [2017-01-03]}; default: all.",
+    )
+    first_date: str | None = Field(default=None, description="Without `files`: from this date on; default: the first.")
+    last_date: str | None = Field(default=None, description="Without `files`: up to this date; default: the last.")
+    withdrawn: dict[str, list[str]] = Field(
+        default_factory=dict,
+        description="Confirms that these files are no longer there on purpose: their rows leave.",
+    )
+    only_stale: bool = Field(
+        default=False, description="Look at no file: load only the partitions that earlier loads left out of line."
+    )
+    incomplete_dates: list[str] = Field(
+        default_factory=list, description="Dates of which also those tables are loaded that never were."
+    )
 
 
 def repair_op_name(key: str) -> str:
@@ -75,7 +91,7 @@ def repair_job(loads: TableLoads, settings: Settings, assets: Iterable[AssetsDef
         description=(
             "Late and corrected files, and if so configured withdrawn ones: loads the landing zone and the vault for "
             "their dates and rebuilds exactly the partitions behind them that this changes. Partitions never loaded "
-            "are left to the job `daily`."
+            "are left to the job `daily`, but for the dates named as incomplete."
         ),
     )
 
@@ -83,15 +99,57 @@ def repair_job(loads: TableLoads, settings: Settings, assets: Iterable[AssetsDef
 def _look_op(loads: TableLoads, settings: Settings) -> OpDefinition:
     @op(name=LOOK_OP, out=Out(Nothing), description="Marks the landing partitions whose file is not what was loaded.")
     def look(context: OpExecutionContext, config: LookConfig, warehouse: ResourceParam[LoadContext]) -> None:
-        first = date.fromisoformat(config.first_date) if config.first_date else settings.start_date
-        last = date.fromisoformat(config.last_date) if config.last_date else settings.last_business_date
-        with warehouse.warehouse.transaction() as connection:
-            dates, root = DateRange(first, last), warehouse.landing_root
-            changed = changed_files(connection, loads, dates, root, withdrawn=config.withdrawn)
+        with retried_when_transient(context), warehouse.warehouse.transaction() as connection:
+            changed = _files_to_load(connection, loads, config, settings, warehouse)
             mark_work(connection, loads, changed)
+            incomplete = dates_of(config.incomplete_dates)
+            mark_never_loaded(connection, loads, incomplete)
         context.add_output_metadata({source: listed(days) for source, days in changed.items()})
 
     return look
+
+
+def _files_to_load(
+    connection: sa.Connection, loads: TableLoads, config: LookConfig, settings: Settings, warehouse: LoadContext
+) -> dict[str, set[date]]:
+    unknown = {*config.files, *config.withdrawn} - loads.catalog.sources.keys()
+    if unknown:
+        known = ", ".join(loads.catalog.sources)
+        raise Failure(f"no source is called {', '.join(sorted(unknown))}; known are {known}", allow_retries=False)
+    asked = {source: dates_of(texts) for source, texts in config.files.items()}
+    confirmed = {source: dates_of(texts) for source, texts in config.withdrawn.items()}
+    if not asked and not confirmed and not config.incomplete_dates and not config.only_stale:
+        first = date.fromisoformat(config.first_date) if config.first_date else settings.start_date
+        last = date.fromisoformat(config.last_date) if config.last_date else settings.last_business_date
+        asked = {source: set(DateRange(first, last)) for source in loads.catalog.sources}
+    every = {source: asked.get(source, set()) | confirmed.get(source, set()) for source in {*asked, *confirmed}}
+    days = set[date]().union(*every.values())
+    if not days:
+        return {}
+    stamp, whole = Stamp(warehouse.run_id), DateRange(min(days), max(days))
+    register_files(connection, loads.tables, every, warehouse.landing, stamp)
+    found = {
+        "asked": changed_files(connection, loads, whole, withdrawn=False, refused=False),
+        "confirmed": changed_files(connection, loads, whole, withdrawn=True, refused=False),
+    }
+    changed: dict[str, set[date]] = {}
+    for source in every:
+        changed[source] = asked.get(source, set()) & found["asked"].get(source, set())
+        changed[source] |= confirmed.get(source, set()) & found["confirmed"].get(source, set())
+    return {source: days for source, days in changed.items() if days}
+
+
+def dates_of(texts: Iterable[str]) -> set[date]:
+    """The dates that texts such as 2017-01-03 and 2017-01-05..2017-01-09 name. Raises Failure for any other text."""
+    days: set[date] = set()
+    for text in texts:
+        first, _, last = text.partition("..")
+        try:
+            days |= set(DateRange(date.fromisoformat(first.strip()), date.fromisoformat((last or first).strip())))
+        except ValueError as fault:
+            message = f"{text!r} is no date and no range of dates; expected 2017-01-03 or 2017-01-03..2017-01-09"
+            raise Failure(message, allow_retries=False) from fault
+    return days
 
 
 def _repair_op(loads: TableLoads, key: str, asset: AssetsDefinition) -> OpDefinition:
@@ -105,11 +163,12 @@ def _repair_op(loads: TableLoads, key: str, asset: AssetsDefinition) -> OpDefini
         description=f"Loads the stale partitions of {key}.",
     )
     def repair(context: OpExecutionContext, warehouse: ResourceParam[LoadContext]) -> None:
-        with warehouse.warehouse.connection() as connection:
+        with retried_when_transient(context), warehouse.warehouse.connection() as connection:
             days = marked_partitions(connection, loads.tables, key)
         for dates in ranges_of(days):
             try:
-                report = loads.load(key, dates, warehouse)
+                with retried_when_transient(context):
+                    report = loads.load(key, dates, warehouse)
             except NothingToLoad as reason:
                 context.log.warning(str(reason))
                 store_evaluations(context, name, reason.checks)
@@ -132,8 +191,15 @@ def _verdict_op(loads: TableLoads) -> OpDefinition:
         query = sa.select(result.c.business_date, result.c.table_key, result.c.message).where(
             result.c.run_id == warehouse.run_id, result.c.blocks == sa.true()
         )
+        log = loads.tables["cdp_metadata.load_log"]
+        done = sa.select(log.c.table_key, log.c.first_date, log.c.last_date).where(log.c.run_id == warehouse.run_id)
         with warehouse.warehouse.connection() as connection:
+            loaded = connection.execute(done).tuples().all()
             failed = connection.execute(query.order_by(result.c.business_date, result.c.table_key)).tuples().all()
+        partitions = sum(len(DateRange(first, last)) for _, first, last in loaded)
+        affected = f"{partitions} partitions of {len({table for table, _, _ in loaded})} tables"
+        context.instance.add_run_tags(context.run_id, {"cdm/loaded": affected})
+        context.log.info("Loaded %s.", affected)
         if failed:
             shown = "\n".join(f"  {day} {table}: {message}" for day, table, message in failed[:_FAILURES_SHOWN])
             raise Failure(f"{len(failed)} blocking checks failed:\n{shown}", allow_retries=False)

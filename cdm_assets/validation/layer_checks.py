@@ -20,6 +20,7 @@ from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
 from cdm_assets.warehouse.tables import Tables
 
 _KEY_IS_NULL = Condition("keys", "null_key", "rows with a NULL in the key")
+_DRIFT = Condition("rules", "drift", "files whose columns are not as declared", blocks=False)
 _KEY_REPEATS = Condition("keys", "repeated_key", "rows that repeat the key of another")
 
 
@@ -93,7 +94,24 @@ class ChecksOf:
                 text = f"rows that break {rule.label} (expected {expectation(rule)})"
                 conditions.append(Condition("rules", label, text, blocks=rule.on_failure is OnFailure.BLOCK))
                 counts.append(repeats(label, table, rule.columns))
-        return TableChecks(self._calendar, (*own_conditions, reconciled, *conditions), tuple(counts))
+        drift = Examples(_DRIFT, self._drift(source))
+        return TableChecks(self._calendar, (*own_conditions, reconciled, *conditions), tuple(counts), (drift,))
+
+    def _drift(self, source: Source) -> PerDate:
+        """What the register says of the columns of each loaded file."""
+        register = self._tables["cdp_metadata.landing_file"]
+
+        def select(dates: DateRange) -> sa.Select[Any]:
+            one = sa.literal_column("1")
+            columns = (register.c.business_date, one.label("files"), register.c.drift, one.label("nth"))
+            return sa.select(*columns).where(
+                register.c.source == source.source,
+                register.c.state == "loaded",
+                register.c.drift.is_not(None),
+                register.c.business_date.between(dates.first, dates.last),
+            )
+
+        return select
 
     def _unreconciled(self, key: str, source: Source) -> PerDate:
         register, rejected = self._tables["cdp_metadata.landing_file"], self._tables["cdp_metadata.rejected_record"]

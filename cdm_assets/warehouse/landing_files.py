@@ -1,7 +1,7 @@
-"""The landing area on disk: which file belongs to a source and date, whether it is whole, and its records one by one.
+"""Landing files: whether a content is whole and has the columns of its source, and its records one by one.
 
-Sound files are read in bulk by DuckDB (`loading.staging`). What is here looks at bytes: hash, gzip, header, manifest,
-the types of a Parquet file; and it reads a faulty CSV file record by record to say on which line what is wrong.
+Sound files are read in bulk by DuckDB (`loading.staging`). What is here looks at bytes: gzip, header, manifest, the
+types of a Parquet file; and it reads a faulty CSV file record by record to say on which line what is wrong.
 
 CSV is RFC 4180: a comma between fields, `"` around them where needed, doubled inside. Lines end in LF, CRLF or (all of
 them) CR; a byte order mark and blank lines are skipped. In a file of one column a blank line is a record without value.
@@ -12,51 +12,30 @@ from __future__ import annotations
 import codecs
 import csv
 import gzip
-import hashlib
 import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Annotated, Any, Final, cast
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, Field, NonNegativeInt, StringConstraints, ValidationError
 
-from cdm_assets.catalog.model import DATE_PLACEHOLDER, FileFormat, Source
+from cdm_assets.catalog.model import FileFormat, Source
 from cdm_assets.catalog.types import Delivery, TypeKind
+from cdm_assets.warehouse.column_drift import ColumnDrift, FoundColumn, column_drift, side_by_side, summary
+from cdm_assets.warehouse.file_faults import FileFault, RecordFault
+from cdm_assets.warehouse.landing_area import MANIFEST_NAME, Content, LandingArea, file_name_of, manifest_of
+from cdm_assets.warehouse.spreadsheets import read_sheet
 
-MANIFEST_NAME: Final = "_manifest.json"
 _CHUNK_BYTES: Final = 1 << 20
 
 csv.field_size_limit(1 << 30)  # Python's default of 128 KiB would call long records faulty that DuckDB reads
-
-
-class LandingAreaMissing(Exception):
-    """The landing root is not there; without it "no file" would look like "nothing happened" for every source."""
-
-
-class FileFault(Exception):
-    """A file that cannot be loaded at all; the partition it was meant for keeps its content."""
-
-    def __init__(self, file_name: str, rule: str, reason: str, *, line: int | None = None, column: str = "") -> None:
-        self.file_name, self.rule, self.reason, self.line, self.column = file_name, rule, reason, line, column
-        where = file_name if line is None else f"{file_name}:{line}"
-        super().__init__(f"{where}: {rule}{f' ({column})' if column else ''}: {reason}")
-
-
-@dataclass(frozen=True)
-class RecordFault:
-    """One record that cannot be loaded. `line` counts from 1, the header included."""
-
-    line: int
-    rule: str
-    column: str
-    reason: str
-    raw_text: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +50,16 @@ class LandingFile:
     header: tuple[str, ...]
     manifest_rows: int | None
     csv_bytes: CsvBytes | None = None
-    """None for a Parquet file."""
+    """None for a Parquet file and a spreadsheet."""
+    sheet: pd.DataFrame | None = None
+    """A spreadsheet's records as text, by row of the sheet."""
+    drift: str = ""
+    """How its columns differ from the declared ones, in words; empty where they do not."""
+
+    def undeclared(self, source: Source) -> tuple[str, ...]:
+        """The columns of the file that its source does not declare; they are kept as JSON."""
+        declared = {column.file_name for column in source.columns}
+        return tuple(name for name in self.header if name not in declared)
 
 
 @dataclass(frozen=True)
@@ -101,61 +89,59 @@ class Record:
         return readable(self.received)
 
 
-def require_landing_area(landing_root: Path) -> None:
-    """Raise LandingAreaMissing if `landing_root` is no folder."""
-    if not landing_root.is_dir():
-        raise LandingAreaMissing(
-            f"the landing area {landing_root} does not exist; "
-            "mount it, set CDM_LANDING, or write the demo's with `cdm demo`"
-        )
+def checked_file(source: Source, business_date: date, content: Content | None, area: LandingArea) -> LandingFile | None:
+    """The source's file for a date, checked; None where there is no content and that is legal.
 
-
-def file_name_of(source: Source, business_date: date) -> str:
-    """The file's name relative to the landing root."""
-    return source.files.path.replace(DATE_PLACEHOLDER, business_date.isoformat())
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of the file's bytes as they lie on disk, in hex."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def find_file(source: Source, business_date: date, landing_root: Path) -> LandingFile | None:
-    """The source's file for a date, checked; None where a missing file is legal.
-
-    Raises FileFault: missing, unreadable, empty, truncated, wrong header or types, not matching its manifest.
+    Raises FileFault: missing, empty, truncated, wrong columns or types, not matching its manifest.
     """
+    if content is None:
+        _refuse_missing_file(source, business_date, area)
+        return None
+    path, name = content.path, content.name
+    if content.size_bytes == 0:
+        raise FileFault(name, "empty", "the file has no bytes; expected a header and records", line=1)
+    manifest_rows = _verified_rows(content, area)
+    csv_bytes, sheet = None, None
+    match source.files.format:
+        case FileFormat.PARQUET:
+            header = _parquet_header(source, path, name)
+        case FileFormat.EXCEL:
+            sheet = read_sheet(path, name, source)
+            header = tuple(sheet.columns)
+        case FileFormat.CSV:
+            csv_bytes, header = _csv_bytes(path, name), _csv_header(path, name)
+    drift = _checked_columns(source, header, name)
+    return LandingFile(
+        path, name, business_date, content.size_bytes, content.sha256, header, manifest_rows, csv_bytes, sheet, drift
+    )
+
+
+def unreadable(name: str, fault: OSError) -> FileFault:
+    """The fault of a file whose bytes cannot be had."""
+    return FileFault(name, "unreadable", f"{fault}; check the file and who may read it")
+
+
+def columns_fault(name: str, drift: Sequence[ColumnDrift], *, line: int | None = None, further: str = "") -> FileFault:
+    """The fault of a file whose columns cannot be loaded: what differs, expected and found side by side."""
+    fatal = [each for each in drift if each.is_fatal] or drift
+    first = fatal[0].expected or fatal[0].found
+    column = getattr(first, "file_name", getattr(first, "name", ""))
+    reason = "\n".join(part for part in (summary(drift), further, side_by_side(drift)) if part)
+    return FileFault(name, "columns", reason, line=line, column=column)
+
+
+def _refuse_missing_file(source: Source, business_date: date, area: LandingArea) -> None:
+    """Raise FileFault unless it is legal that a date has no file."""
     name = file_name_of(source, business_date)
-    try:
-        return _checked_file(source, business_date, landing_root / name, name)
-    except OSError as fault:
-        raise FileFault(name, "unreadable", f"{fault}; check the file and who may read it") from fault
-
-
-def _checked_file(source: Source, business_date: date, path: Path, name: str) -> LandingFile | None:
-    try:
-        size_bytes = path.stat().st_size
-    except FileNotFoundError:
-        if source.files.may_be_absent:
-            _refuse_promised_file(path, name)
-            return None
+    if not source.files.may_be_absent:
         raise FileFault(
             name,
             "missing",
             f"no file of source {source.source} for {business_date}; it is due every day. "
             f"Ask {', '.join(source.owners)} to deliver it, or set `may_be_absent: true` if such days are legal",
-        ) from None
-    if size_bytes == 0:
-        raise FileFault(name, "empty", "the file has no bytes; expected a header and records", line=1)
-    sha256 = sha256_of(path)
-    manifest_rows = _verified_rows(path, name, sha256)
-    if source.files.format is FileFormat.PARQUET:
-        csv_bytes, header = None, _parquet_header(source, path, name)
-    else:
-        csv_bytes, header = _csv_bytes(path, name), _csv_header(path, name)
-        _check_header(source, header, name)
-    return LandingFile(path, name, business_date, size_bytes, sha256, header, manifest_rows, csv_bytes)
+        )
+    if manifest_entry(area, name) is not None:
+        raise FileFault(name, "missing", f"{MANIFEST_NAME} lists the file but it is not there; deliver it again")
 
 
 def may_hold_no_record(source: Source) -> bool:
@@ -282,8 +268,9 @@ def _parquet_header(source: Source, path: Path, name: str) -> tuple[str, ...]:
     except (pa.ArrowException, OSError) as fault:
         raise FileFault(name, "parquet", f"not a readable Parquet file: {fault}") from fault
     header = tuple(schema.names)
-    _check_header(source, header, name)
     for column in source.columns:
+        if column.file_name not in header:
+            continue  # told with the others
         found = schema.field(column.file_name).type
         if not _can_hold(found, column.type.kind):
             raise FileFault(name, "type", f"expected {column.type}, found {found} in the file", column=column.file_name)
@@ -310,27 +297,22 @@ def _can_hold(arrow_type: pa.DataType, kind: TypeKind) -> bool:
     return any(accepts(arrow_type) for accepts in (*text, *accepted[kind]))
 
 
-def _check_header(source: Source, header: Sequence[str], name: str) -> None:
-    expected = [column.file_name for column in source.columns]
-    missing = [column for column in expected if column not in header]
-    unexpected = [column for column in header if column not in expected]
-    twice = sorted({column for column in header if header.count(column) > 1})
-    problems = [
-        f"{what} {', '.join(map(repr, columns))}"
-        for what, columns in (("missing", missing), ("unexpected", unexpected), ("twice", twice))
-        if columns
-    ]
-    if problems:
-        raise FileFault(
-            name,
-            "header",
-            f"{'; '.join(problems)}. Expected: {', '.join(expected)}. Found: {', '.join(header)}",
-            line=1,
-            column=(missing or unexpected or twice)[0],
-        )
+def _checked_columns(source: Source, header: Sequence[str], name: str) -> str:
+    """How the columns differ from the declared ones, in words. Raises FileFault where a needed one is not there."""
+    count = Counter(column.lower() for column in header)  # databases do not tell them apart
+    twice = [column for column in header if count[column.lower()] > 1]
+    if twice:
+        reason = f"expected each name once, found {', '.join(map(repr, twice))}"
+        raise FileFault(name, "columns", reason, line=1, column=twice[0])
+    drift = column_drift(source, [FoundColumn(column) for column in header])
+    if any(each.is_fatal for each in drift):
+        raise columns_fault(name, drift, line=1)
+    return summary(drift)
 
 
-class _ManifestEntry(BaseModel):
+class ManifestEntry(BaseModel):
+    """What a manifest promises of one file."""
+
     file: str
     rows: NonNegativeInt = Field(strict=True)
     sha256: Annotated[str, StringConstraints(to_lower=True)]
@@ -339,46 +321,47 @@ class _ManifestEntry(BaseModel):
 class _Manifest(BaseModel):
     """Keys that it does not know may stand beside these."""
 
-    files: tuple[_ManifestEntry, ...]
+    files: tuple[ManifestEntry, ...]
 
 
 @lru_cache(maxsize=64)
-def _manifest(path: Path, _modified_ns: int, _size_bytes: int) -> dict[str, _ManifestEntry]:
-    content = path.read_bytes().removeprefix(codecs.BOM_UTF8)
+def _manifest(area: LandingArea, name: str, _version: str, _size_bytes: int) -> dict[str, ManifestEntry]:
+    content = area.read(name).removeprefix(codecs.BOM_UTF8)
     return {entry.file: entry for entry in _Manifest.model_validate_json(content).files}
 
 
-def _manifest_entry(path: Path, name: str) -> _ManifestEntry | None:
-    manifest = path.parent / MANIFEST_NAME
+def manifest_entries(area: LandingArea, manifest: str) -> dict[str, ManifestEntry]:
+    """What the manifest of that name promises, by file; nothing where there is none. Raises FileFault."""
+    stamp = area.stamp_of(manifest)
+    if stamp is None:
+        return {}
     try:
-        state = manifest.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    try:
-        return _manifest(manifest, state.st_mtime_ns, state.st_size).get(path.name)
+        return _manifest(area, manifest, stamp.version, stamp.size_bytes)
     except ValidationError as fault:
         first = fault.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         found = f"{where}: {first['msg']}" if where else first["msg"]
         reason = f'expected {{"files": [{{"file": text, "rows": number, "sha256": hex}}, ...]}}; {found}'
-        raise FileFault((Path(name).parent / MANIFEST_NAME).as_posix(), "manifest", reason) from fault
+        raise FileFault(manifest, "manifest", reason) from fault
+    except OSError as fault:
+        raise unreadable(manifest, fault) from fault
 
 
-def _refuse_promised_file(path: Path, name: str) -> None:
-    if _manifest_entry(path, name) is not None:
-        raise FileFault(name, "missing", f"{MANIFEST_NAME} lists the file but it is not there; deliver it again")
+def manifest_entry(area: LandingArea, name: str) -> ManifestEntry | None:
+    """What the manifest beside a file promises of it; None where none speaks of it. Raises FileFault."""
+    return manifest_entries(area, manifest_of(name)).get(PurePosixPath(name).name)
 
 
-def _verified_rows(path: Path, name: str, sha256: str) -> int | None:
+def _verified_rows(content: Content, area: LandingArea) -> int | None:
     """The number of rows the manifest promises; None where no manifest speaks of the file."""
-    entry = _manifest_entry(path, name)
+    entry = manifest_entry(area, content.name)
     if entry is None:
         return None
-    if entry.sha256 != sha256:
+    if entry.sha256 != content.sha256:
         raise FileFault(
-            name,
+            content.name,
             "manifest",
-            f"expected sha256 {entry.sha256} as {MANIFEST_NAME} says, found {sha256}; "
+            f"expected sha256 {entry.sha256} as {MANIFEST_NAME} says, found {content.sha256}; "
             "the file is incomplete or was changed",
         )
     return entry.rows

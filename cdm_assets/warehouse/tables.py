@@ -17,6 +17,7 @@ from cdm_assets.catalog.model import Catalog, Column, EntityKind, InterfaceEntit
 from cdm_assets.catalog.types import ColumnType, Layer, TypeKind, strictest
 
 BUSINESS_DATE: Final = "business_date"
+EXTRA: Final = "extra"
 AUDIT_COLUMNS: Final = ("load_ts", "run_id")
 TOKEN_TYPE: Final = ColumnType(TypeKind.STRING, length=64)
 _RUN_ID_LENGTH: Final = 64
@@ -139,6 +140,7 @@ class Tables:
         columns += [
             sa.Column("source_file", _FILE_NAME, nullable=False, comment="File, relative to the landing root"),
             sa.Column("source_row", sa.BigInteger(), nullable=False, comment="Record in the file, from 1"),
+            sa.Column(EXTRA, sa.Text(), nullable=True, comment="Columns of the file that are not declared, as JSON"),
         ]
         meta = TableMeta(
             Layer.LANDING,
@@ -265,27 +267,38 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
     def day(name: str = BUSINESS_DATE, comment: str = "Business date") -> sa.Column[Any]:
         return sa.Column(name, sa.Date(), nullable=False, comment=comment)
 
+    def moment(name: str, comment: str, *, nullable: bool = False) -> sa.Column[Any]:
+        return sa.Column(name, TIMESTAMP, nullable=nullable, comment=comment)
+
     def audit() -> list[sa.Column[Any]]:
         return [
             text("run_id", _RUN_ID_LENGTH, "The run that wrote the row"),
-            sa.Column("load_ts", TIMESTAMP, nullable=False, comment="When (UTC)"),
+            moment("load_ts", "When (UTC)"),
         ]
 
     return {
         "calendar": ("Every date from the platform's first to far beyond its last.", [day()]),
         "landing_file": (
-            "What each source's landing partition holds and which file it came from.",
+            "Every content of every landing file that was ever seen, and what became of it.",
             [
                 text("source", 60, "Source"),
                 day(),
                 text("file_name", 400, "File, relative to the landing root"),
-                text("state", 20, "loaded, absent (legally no file) or rejected"),
+                text("state", 20, "arrived, loading, loaded, superseded, rejected or withdrawn"),
+                moment("arrived_at", "When this content was first seen whole (UTC)"),
                 number("size_bytes", "Size of the file"),
-                text("sha256", 64, "Hash of the file's bytes", nullable=True),
+                text("sha256", 64, "Hash of the file's bytes; the archive keeps the content under it"),
+                text("version", 400, "What the file system tells of the file (times, ETag); another is read again"),
+                text("manifest_version", 400, "The same of the manifest beside it; empty without one"),
+                number("deliveries", "How often this content was delivered"),
+                moment("delivered_at", "When it was delivered last (UTC)"),
+                moment("gone_at", "Since when the file is no longer there (UTC)", nullable=True),
                 number("rows_read", "Records in the file"),
                 number("rows_loaded", "Records in the landing zone"),
                 number("rows_rejected", "Records in rejected_record"),
-                text("reason", 2000, "Why the file was rejected", nullable=True),
+                moment("earliest_event", "The earliest event time in the file", nullable=True),
+                text("drift", 2000, "How its columns differ from the declared ones", nullable=True),
+                text("reason", 2000, "Why it was rejected", nullable=True),
                 *audit(),
             ],
         ),
@@ -321,6 +334,22 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 text("reason", 400, "What changed"),
                 *audit(),
             ],
+        ),
+        "alert": (
+            "What people have to know about a file: opened once, closed once when it is over.",
+            [
+                text("kind", 40, "missing file, withdrawn file or late events"),
+                text("source", 60, "Source"),
+                day(),
+                text("message", 2000, "What happened, whom to ask and what is affected"),
+                moment("opened_at", "When (UTC)"),
+                moment("closed_at", "When it was over (UTC); empty while it is open", nullable=True),
+                *audit(),
+            ],
+        ),
+        "source_pause": (
+            "The sources of which nothing starts by itself.",
+            [text("source", 60, "Source"), text("reason", 400, "Why it is paused"), *audit()],
         ),
         "check_result": (
             "The last result of each check of each partition.",

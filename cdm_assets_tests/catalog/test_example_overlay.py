@@ -15,6 +15,7 @@ from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.tables import Tables
+from cdm_assets_tests.small_site import area_at
 
 OVERLAY = Path(__file__).parent / "example_overlay"
 DAYS = DateRange(date(2017, 1, 1), date(2017, 1, 3))
@@ -40,14 +41,15 @@ def test_the_example_gives_a_landing_table_a_source_of_the_hub_and_a_satellite(c
 
 
 def test_the_example_loads_from_file_to_satellite(catalog: Catalog, tmp_path: Path) -> None:
+    landing = tmp_path / "landing"
     for day, rows in zip(DAYS, FILES, strict=True):
-        (tmp_path / f"{day}").mkdir()
-        (tmp_path / f"{day}" / "loyalty.csv").write_text(f"household_id,tier\n{rows}")
+        (landing / f"{day}").mkdir(parents=True)
+        (landing / f"{day}" / "loyalty.csv").write_text(f"household_id,tier\n{rows}")
     tables = Tables(catalog)
     loads = TableLoads(tables)
     with Warehouse.open_duckdb(None, tables) as warehouse:
         create_missing(warehouse)
-        context = LoadContext(warehouse, tmp_path, token_key="a key for tests", run_id="run")
+        context = LoadContext(warehouse, area_at(landing), token_key="a key for tests", run_id="run")
         reports = {
             key: loads.load(key, DAYS, context)
             for key in ("ldz.ldz_loyalty", "rdv.h_customer", "rdv.s_customer_loyalty")

@@ -141,7 +141,12 @@ def test_the_small_catalog_has_no_mistake(read: Read) -> None:
             "colum: name,",
             "sources/customer:13: rules.0.colum: unknown key; did you mean 'column'?",
         ),
-        (SOURCE, "format: csv}", "xyz: 1, format: csv}", "known are format, may_be_absent, may_be_empty, path"),
+        (
+            SOURCE,
+            "format: csv}",
+            "xyz: 1, format: csv}",
+            "known are format, header_row, may_be_absent, may_be_empty, needs_manifest, path, sheet",
+        ),
         (
             SOURCE,
             "snapshot",

@@ -26,7 +26,7 @@ from cdm_assets.warehouse import ddl
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS, Tables
-from cdm_assets_tests.small_site import Site, write_catalog
+from cdm_assets_tests.small_site import Site, registered_row, write_catalog
 
 DAY: Final = date(2024, 3, 1)
 HORIZON: Final = 6
@@ -310,7 +310,7 @@ class ContractSite:
         """Load one table. Unchecked loads skip the validations, which take half of the time."""
         self.runs += 1
         warehouse = self.clean_warehouse if clean else self.warehouse
-        context = LoadContext(warehouse, self.landing_root, "k" * 32, f"run{self.runs}")
+        context = LoadContext(warehouse, self.site.area, "k" * 32, f"run{self.runs}")
         with nullcontext() if checked else mock.patch.object(TableLoads, "_check", _no_checks):
             self.loads.load(key, dates, context)
 
@@ -319,7 +319,7 @@ class ContractSite:
         days: dict[str, set[date]] = {}
         for source, number in changed:
             days.setdefault(source, set()).add(day(number))
-        return partitions_affected(self.loads, LoadContext(self.warehouse, self.landing_root, "", ""), days)
+        return partitions_affected(self.loads, LoadContext(self.warehouse, self.site.area, "", ""), days)
 
     def stale(self) -> dict[str, frozenset[date]]:
         """The loaded partitions that are out of line."""
@@ -349,16 +349,15 @@ class ContractSite:
         """Bring a landing partition into the state its file would leave it in, without a file; quick."""
         self.runs += 1
         table, register = self.tables[f"ldz.ldz_{source}"], self.tables["cdp_metadata.landing_file"]
-        stamp = Stamp(f"run{self.runs}").row
+        stamp = Stamp(f"run{self.runs}")
         names = [column.name for column in self.catalog.sources[source].columns]
-        identity = {"business_date": day(number), "source_file": "file", **stamp}
+        identity = {"business_date": day(number), "source_file": "file", **stamp.row}
         landed = [
             identity | {"source_row": number_in_file} | dict(zip(names, row, strict=True))
             for number_in_file, row in enumerate(rows or (), start=1)
         ]
-        entry = {"source": source, "business_date": day(number), "file_name": "file", "size_bytes": 0, **stamp}
-        entry |= {"state": "absent" if rows is None else "loaded", "sha256": None, "reason": None}
-        entry |= {"rows_read": len(landed), "rows_loaded": len(landed), "rows_rejected": 0}
+        counts = {"rows_read": len(landed), "rows_loaded": len(landed)}
+        entry = registered_row(source, day(number), "withdrawn" if rows is None else "loaded", stamp, **counts)
         with self.warehouse.transaction() as connection:
             replace_rows(connection, table, table.c.business_date == day(number), list(landed))
             of_date = sa.and_(register.c.source == source, register.c.business_date == day(number))

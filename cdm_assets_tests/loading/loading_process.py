@@ -16,6 +16,7 @@ from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.tables import Tables
 from cdm_assets_tests.bring_up_to_date import bring_up_to_date
 from cdm_assets_tests.loading.contract_site import ALL_DATES, CALENDAR, OWN_MARTS, OWN_SAME_DATE_ONLY
+from cdm_assets_tests.small_site import area_at
 
 
 @contextmanager
@@ -32,4 +33,4 @@ def load_site(folder: Path, run_id: str, dates: DateRange = ALL_DATES) -> None:
     with opened(folder) as (warehouse, loads):
         with mock.patch.multiple(ddl, CALENDAR_FIRST=CALENDAR.first, CALENDAR_LAST=CALENDAR.last):
             ddl.create_missing(warehouse)
-        bring_up_to_date(warehouse, loads, dates, folder / "landing", run_id=run_id)
+        bring_up_to_date(warehouse, loads, dates, area_at(folder / "landing"), run_id=run_id)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from cdm_assets.loading import landing
 from cdm_assets.loading.staging import staging
-from cdm_assets.warehouse.landing_files import FileFault, LandingFile, find_file, records_of
-from cdm_assets_tests.small_site import DAY, Site, day
+from cdm_assets.warehouse.file_faults import FileFault
+from cdm_assets.warehouse.landing_files import LandingFile, records_of
+from cdm_assets_tests.small_site import DAY, Site, day, find_file
 
 HEADER = b"purchase_id,customer_id,product_id,amount,bought_at"
 

@@ -3,7 +3,7 @@ from datetime import date
 import pytest
 
 from cdm_assets.loading.table_loads import TableLoads
-from cdm_assets.operations.plan import PlannedRun, changed_files, partitions_never_loaded, planned_runs
+from cdm_assets.operations.plan import PlannedRun, changed_files, partitions_never_loaded, planned_runs, register_dates
 from cdm_assets.operations.status import failed_checks, layer_statuses
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
@@ -36,7 +36,7 @@ class Planner:
 
     def load(self) -> dict[str, set[date]]:
         """Load what is to be loaded; returns it."""
-        return bring_up_to_date(self.site.warehouse, self.loads, DATES, self.site.landing_root)
+        return bring_up_to_date(self.site.warehouse, self.loads, DATES, self.site.area)
 
 
 @pytest.fixture
@@ -76,10 +76,10 @@ def test_a_withdrawn_file_can_be_left_alone(planner: Planner) -> None:
     planner.load()
     planner.site.path("purchase", day(2)).unlink()
     planner.land(1, amount="9.00")
-    with planner.site.warehouse.connection() as connection:
-        root = planner.site.landing_root
-        assert changed_files(connection, planner.loads, DATES, root) == {"purchase": {day(1), day(2)}}
-        assert changed_files(connection, planner.loads, DATES, root, withdrawn=False) == {"purchase": {day(1)}}
+    with planner.site.warehouse.transaction() as connection:
+        register_dates(connection, planner.loads, DATES, planner.site.area, "test")
+        assert changed_files(connection, planner.loads, DATES) == {"purchase": {day(1), day(2)}}
+        assert changed_files(connection, planner.loads, DATES, withdrawn=False) == {"purchase": {day(1)}}
 
 
 def test_a_new_date_is_one_run_of_that_date(planner: Planner) -> None:
@@ -112,7 +112,8 @@ def test_a_refused_file_is_tried_again(planner: Planner) -> None:
     planner.site.land_text("customer", "no,header\n", day(2))
     planner.load()
     with planner.site.warehouse.connection() as connection:
-        assert changed_files(connection, planner.loads, DATES, planner.site.landing_root) == {"customer": {day(2)}}
+        assert changed_files(connection, planner.loads, DATES) == {"customer": {day(2)}}
+        assert changed_files(connection, planner.loads, DATES, refused=False) == {}
     planner.land(2, name="Eve")
     assert planner.load()["rdv.s_customer_details"] >= {day(2)}
     assert planner.load() == {}

@@ -43,8 +43,9 @@ class DemoSite:
         self._use()
         self.settings = Settings.from_environment()
         self.loads: TableLoads = table_loads(self.settings)
+        self.landing_root = Path(self.settings.landing_root)
         self.said: list[str] = []
-        write_landing_area(root=self.settings.landing_root, start=FIRST, end=LAST)
+        write_landing_area(root=self.landing_root, start=FIRST, end=LAST)
 
     def _use(self) -> None:
         self._patch.setenv("CDM_HOME", str(self._home))
@@ -70,7 +71,7 @@ class DemoSite:
 
     def rewrite(self, day: date, name: str, change: Any) -> None:
         """Change a CSV file's rows and its manifest entry with it."""
-        path = self.settings.landing_root / str(day) / name
+        path = self.landing_root / str(day) / name
         with path.open(newline="") as stream:
             header, *rows = list(csv.reader(stream))
         rows = change(header, rows)
@@ -240,7 +241,7 @@ def test_the_repair_job_finds_changed_files_by_itself_and_leaves_withdrawn_ones_
     """As launched in the UI, without configuration."""
     assert site.run().problems == ()
     sold = site.query("select sum(sales_value) from ldz.ldz_transaction")[0][0]
-    (site.settings.landing_root / str(LAST) / "transaction.csv").unlink()
+    (site.landing_root / str(LAST) / "transaction.csv").unlink()
 
     def free(header: list[str], rows: list[list[str]]) -> list[list[str]]:
         rows[0][header.index("sales_value")] = "0.00"
@@ -260,7 +261,7 @@ def test_the_repair_job_finds_changed_files_by_itself_and_leaves_withdrawn_ones_
 
 def test_one_bad_day_of_a_range_is_held_back_and_the_others_publish(site: DemoSite) -> None:
     middle = FIRST + timedelta(days=1)
-    (site.settings.landing_root / str(middle) / "customer.csv").write_text("household,age\n1,65+\n")
+    (site.landing_root / str(middle) / "customer.csv").write_text("household,age\n1,65+\n")
     outcome = site.run()
     assert outcome.problems == ()
     dates = site.query("select distinct business_date from cdm_publish_db.customer_360 order by 1")
@@ -277,7 +278,7 @@ def test_one_bad_day_of_a_range_is_held_back_and_the_others_publish(site: DemoSi
 def test_a_bad_file_fails_its_days_run_and_leaves_the_old_partition(site: DemoSite) -> None:
     assert site.run().problems == ()
     old = site.query(f"select * from ldz.ldz_campaign where business_date = '{LAST}' order by all")
-    (site.settings.landing_root / str(LAST) / "campaign.csv").write_text("")
+    (site.landing_root / str(LAST) / "campaign.csv").write_text("")
     outcome = site.run(LAST, LAST)
     assert len(outcome.problems) == 1
     assert f"{LAST}/campaign.csv" in outcome.problems[0]

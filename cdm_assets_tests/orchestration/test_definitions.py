@@ -2,7 +2,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, AssetsDefinition, DailyPartitionsDefinition, Definitions
+from dagster import AssetKey, AssetsDefinition, DailyPartitionsDefinition, DefaultSensorStatus, Definitions
 
 from cdm_assets.catalog.types import Layer
 from cdm_assets.orchestration.code_location import DAILY_JOB, build_definitions
@@ -84,21 +84,28 @@ def test_dependencies_come_from_the_statements(defs: Definitions) -> None:
     assert AssetKey(["rdv", "s_product_details"]) in graph.get(AssetKey(["rdv", "l_transaction"])).parent_keys
 
 
-def test_there_is_a_repair_job_with_an_op_a_table_and_a_sensor_that_starts_both_jobs(defs: Definitions) -> None:
+def test_there_is_a_repair_job_with_an_op_a_table(defs: Definitions) -> None:
     repository = defs.get_repository_def()
     ops = set(repository.get_job("repair").graph.node_dict)
     tables = {f"repair__{'__'.join(asset.key.path)}" for asset in _assets(defs)}
     assert ops == tables | {"look_for_changed_files", "verdict"}
-    sensor = repository.get_sensor_def("landing_files")
-    assert {target.job_name for target in sensor.targets} == {DAILY_JOB, "repair"}
-    assert sensor.description
+
+
+def test_the_landing_area_is_watched_by_default(defs: Definitions) -> None:
+    sensors = {sensor.name: sensor for sensor in defs.get_repository_def().sensor_defs}
+    starting = {"new_files", "late_files", "corrected_files", "late_events"}
+    assert sensors.keys() == starting | {"missing_files", "withdrawn_files"}
+    for name, sensor in sensors.items():
+        assert sensor.default_status is DefaultSensorStatus.RUNNING
+        assert len(sensor.description or "") > 80, "says what it does"
+        assert {target.job_name for target in sensor.targets} == ({DAILY_JOB, "repair"} if name in starting else set())
 
 
 def test_there_is_a_daily_job_and_schedule_over_everything(defs: Definitions) -> None:
     job = defs.resolve_job_def(DAILY_JOB)
     assert len(job.asset_layer.executable_asset_keys) == len(_assets(defs))
     schedule = defs.resolve_schedule_def("daily_schedule")
-    assert schedule.cron_schedule == "0 7 * * *"
+    assert schedule.cron_schedule == "*/15 7-23 * * *"
     assert schedule.job_name == DAILY_JOB
 
 

@@ -16,16 +16,10 @@ import pytest
 
 from cdm_assets.catalog.model import Catalog, Source
 from cdm_assets.catalog.reading import read_catalog
-from cdm_assets.warehouse.landing_files import (
-    FileFault,
-    LandingFile,
-    Record,
-    file_name_of,
-    find_file,
-    may_hold_no_record,
-    records_of,
-)
-from cdm_assets_tests.small_site import DAY, SOURCES, at, write_catalog
+from cdm_assets.warehouse.file_faults import FileFault
+from cdm_assets.warehouse.landing_area import file_name_of
+from cdm_assets.warehouse.landing_files import LandingFile, Record, may_hold_no_record, records_of
+from cdm_assets_tests.small_site import DAY, SOURCES, at, find_file, write_catalog
 
 HEADER: Final = "purchase_id,customer_id,product_id,amount,bought_at"
 ROW: Final = "p1,c1,a1,1.00,2024-03-01 10:00:00"
@@ -75,7 +69,9 @@ def landing(tmp_path: Path, catalog: Catalog) -> Landing:
 def test_a_sound_file_is_described_by_name_size_hash_and_header(landing: Landing) -> None:
     path = landing.put("purchase", f"{HEADER}\n{ROW}\n")
     found = landing.find()
-    assert (found.path, found.name, found.business_date) == (path, "purchases/2024-03-01.csv", DAY)
+    assert (found.name, found.business_date) == ("purchases/2024-03-01.csv", DAY)
+    assert found.path != path, "a copy in the archive"
+    assert found.path.read_bytes() == path.read_bytes()
     assert found.size_bytes == path.stat().st_size
     assert len(found.sha256) == 64
     assert found.header == tuple(HEADER.split(","))
@@ -95,36 +91,48 @@ def test_a_byte_order_mark_is_no_part_of_the_header(landing: Landing) -> None:
 @pytest.mark.parametrize(
     ("header", "column", "problem"),
     [
-        (HEADER.replace("amount", "Amount"), "amount", "missing 'amount'; unexpected 'Amount'"),
-        (HEADER.replace(",amount", ""), "amount", "missing 'amount'"),
-        (f"{HEADER},note", "note", "unexpected 'note'"),
-        (f"{HEADER},amount", "amount", "twice 'amount'"),
-        (f"{HEADER},", "", "unexpected ''"),
-        (HEADER.replace(",", ";"), "purchase_id", "missing 'purchase_id', 'customer_id'"),
-        (ROW, "purchase_id", "missing 'purchase_id'"),
+        (HEADER.replace("amount", "Amount"), "amount", "'Amount' instead of 'amount' (renamed?)\n"),
+        (HEADER.replace(",amount", ""), "amount", "removed 'amount'\n"),
+        (f"{HEADER},Amount", "amount", "expected each name once, found 'amount', 'Amount'"),
+        (HEADER.replace(",", ";"), "purchase_id", "added 'purchase_id;customer_id;pro...'; removed "),
+        (ROW, "purchase_id", "added 'p1', 'c1', 'a1', '1.00', "),
     ],
-    ids=["renamed", "missing", "extra", "doubled", "trailing comma", "other delimiter", "no header at all"],
+    ids=["renamed", "removed", "doubled", "other delimiter", "no header at all"],
 )
 def test_a_wrong_header_refuses_the_file_and_names_what_was_expected_and_found(
     landing: Landing, header: str, column: str, problem: str
 ) -> None:
     landing.put("purchase", f"{header}\n{ROW}\n")
     fault = landing.refusal()
-    assert (fault.rule, fault.line, fault.column) == ("header", 1, column)
+    assert (fault.rule, fault.line, fault.column) == ("columns", 1, column)
     assert fault.reason.startswith(problem)
-    assert f"Expected: {', '.join(HEADER.split(','))}. Found: " in fault.reason
-    assert str(fault).startswith("purchases/2024-03-01.csv:1: header")
+    assert str(fault).startswith("purchases/2024-03-01.csv:1: columns")
+
+
+def test_a_missing_column_is_shown_beside_what_was_found(landing: Landing) -> None:
+    landing.put("purchase", f"{HEADER.replace('amount', 'Amount')}\n{ROW}\n")
+    _, header, *lines = landing.refusal().reason.splitlines()
+    assert [cell.strip() for cell in header.split("|")] == ["expected", "found", "what"]
+    assert [[cell.strip() for cell in line.split("|")] for line in lines if "mount" in line] == [
+        ["amount decimal(12,2)", "Amount", "renamed?, required"]
+    ]
+
+
+@pytest.mark.parametrize(("header", "drift"), [(f"{HEADER},note", "added 'note'"), (f"{HEADER},", "added ''")])
+def test_an_added_column_is_reported(landing: Landing, header: str, drift: str) -> None:
+    landing.put("purchase", f"{header}\n{ROW},x\n")
+    assert landing.find().drift == drift
 
 
 def test_a_header_that_is_no_text_is_quoted_readably(landing: Landing) -> None:
     landing.put("purchase", HEADER.replace("amount", "am\u00f6unt").encode("latin-1") + b"\n")
-    assert "unexpected 'am\\\\xf6unt'" in landing.refusal().reason
+    assert "'am\\\\xf6unt' instead of 'amount'" in landing.refusal().reason
 
 
 def test_a_utf_16_file_is_refused_by_its_header(landing: Landing) -> None:
     landing.put("purchase", f"{HEADER}\n{ROW}\n".encode("utf-16"))
     fault = landing.refusal()
-    assert fault.rule == "header"
+    assert fault.rule == "columns"
     str(fault).encode()
 
 
@@ -252,9 +260,11 @@ def test_a_truncated_parquet_file_is_refused(landing: Landing, keep: int) -> Non
 
 
 def test_a_parquet_file_has_a_header_too(landing: Landing) -> None:
-    pq.write_table(assortment().drop_columns(["weight"]), landing.put("assortment", b""))
+    pq.write_table(assortment().drop_columns(["customer_id", "weight"]), landing.put("assortment", b""))
     fault = landing.refusal("assortment")
-    assert (fault.rule, fault.column) == ("header", "weight")
+    assert (fault.rule, fault.column) == ("columns", "customer_id")
+    pq.write_table(assortment().drop_columns(["weight"]), landing.put("assortment", b""))
+    assert landing.find("assortment").drift == "removed 'weight'"
 
 
 def promise(landing: Landing, content: str | bytes) -> None:

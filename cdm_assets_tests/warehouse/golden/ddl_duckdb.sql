@@ -27,6 +27,35 @@ COMMENT ON COLUMN cdm_publish_db.customer_360.load_ts IS 'When the row was loade
 
 COMMENT ON COLUMN cdm_publish_db.customer_360.run_id IS 'The run that loaded the row';
 
+CREATE TABLE cdp_metadata.alert (
+	kind VARCHAR(40) NOT NULL,
+	source VARCHAR(60) NOT NULL,
+	business_date DATE NOT NULL,
+	message VARCHAR(2000) NOT NULL,
+	opened_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	closed_at TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.alert IS 'What people have to know about a file: opened once, closed once when it is over.';
+
+COMMENT ON COLUMN cdp_metadata.alert.kind IS 'missing file, withdrawn file or late events';
+
+COMMENT ON COLUMN cdp_metadata.alert.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.alert.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.alert.message IS 'What happened, whom to ask and what is affected';
+
+COMMENT ON COLUMN cdp_metadata.alert.opened_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.alert.closed_at IS 'When it was over (UTC); empty while it is open';
+
+COMMENT ON COLUMN cdp_metadata.alert.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.alert.load_ts IS 'When (UTC)';
+
 CREATE TABLE cdp_metadata.calendar (
 	business_date DATE NOT NULL
 );
@@ -69,17 +98,25 @@ CREATE TABLE cdp_metadata.landing_file (
 	business_date DATE NOT NULL,
 	file_name VARCHAR(400) NOT NULL,
 	state VARCHAR(20) NOT NULL,
+	arrived_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	size_bytes BIGINT NOT NULL,
-	sha256 VARCHAR(64),
+	sha256 VARCHAR(64) NOT NULL,
+	version VARCHAR(400) NOT NULL,
+	manifest_version VARCHAR(400) NOT NULL,
+	deliveries BIGINT NOT NULL,
+	delivered_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	gone_at TIMESTAMP WITHOUT TIME ZONE,
 	rows_read BIGINT NOT NULL,
 	rows_loaded BIGINT NOT NULL,
 	rows_rejected BIGINT NOT NULL,
+	earliest_event TIMESTAMP WITHOUT TIME ZONE,
+	drift VARCHAR(2000),
 	reason VARCHAR(2000),
 	run_id VARCHAR(64) NOT NULL,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
-COMMENT ON TABLE cdp_metadata.landing_file IS 'What each source''s landing partition holds and which file it came from.';
+COMMENT ON TABLE cdp_metadata.landing_file IS 'Every content of every landing file that was ever seen, and what became of it.';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.source IS 'Source';
 
@@ -87,11 +124,23 @@ COMMENT ON COLUMN cdp_metadata.landing_file.business_date IS 'Business date';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.file_name IS 'File, relative to the landing root';
 
-COMMENT ON COLUMN cdp_metadata.landing_file.state IS 'loaded, absent (legally no file) or rejected';
+COMMENT ON COLUMN cdp_metadata.landing_file.state IS 'arrived, loading, loaded, superseded, rejected or withdrawn';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.arrived_at IS 'When this content was first seen whole (UTC)';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.size_bytes IS 'Size of the file';
 
-COMMENT ON COLUMN cdp_metadata.landing_file.sha256 IS 'Hash of the file''s bytes';
+COMMENT ON COLUMN cdp_metadata.landing_file.sha256 IS 'Hash of the file''s bytes; the archive keeps the content under it';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.version IS 'What the file system tells of the file (times, ETag); another is read again';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.manifest_version IS 'The same of the manifest beside it; empty without one';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.deliveries IS 'How often this content was delivered';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.delivered_at IS 'When it was delivered last (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.gone_at IS 'Since when the file is no longer there (UTC)';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.rows_read IS 'Records in the file';
 
@@ -99,7 +148,11 @@ COMMENT ON COLUMN cdp_metadata.landing_file.rows_loaded IS 'Records in the landi
 
 COMMENT ON COLUMN cdp_metadata.landing_file.rows_rejected IS 'Records in rejected_record';
 
-COMMENT ON COLUMN cdp_metadata.landing_file.reason IS 'Why the file was rejected';
+COMMENT ON COLUMN cdp_metadata.landing_file.earliest_event IS 'The earliest event time in the file';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.drift IS 'How its columns differ from the declared ones';
+
+COMMENT ON COLUMN cdp_metadata.landing_file.reason IS 'Why it was rejected';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.run_id IS 'The run that wrote the row';
 
@@ -198,6 +251,23 @@ COMMENT ON COLUMN cdp_metadata.rejected_record.run_id IS 'The run that wrote the
 
 COMMENT ON COLUMN cdp_metadata.rejected_record.load_ts IS 'When (UTC)';
 
+CREATE TABLE cdp_metadata.source_pause (
+	source VARCHAR(60) NOT NULL,
+	reason VARCHAR(400) NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.source_pause IS 'The sources of which nothing starts by itself.';
+
+COMMENT ON COLUMN cdp_metadata.source_pause.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.source_pause.reason IS 'Why it is paused';
+
+COMMENT ON COLUMN cdp_metadata.source_pause.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.source_pause.load_ts IS 'When (UTC)';
+
 CREATE TABLE cdp_metadata.stale_partition (
 	table_key VARCHAR(120) NOT NULL,
 	business_date DATE NOT NULL,
@@ -264,6 +334,7 @@ CREATE TABLE ldz.ldz_assortment (
 	is_pinned BOOLEAN,
 	source_file VARCHAR(400) NOT NULL,
 	source_row BIGINT NOT NULL,
+	extra TEXT,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	run_id VARCHAR(64) NOT NULL
 );
@@ -275,6 +346,8 @@ COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
 COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
 
 COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_assortment.extra IS 'Columns of the file that are not declared, as JSON';
 
 COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
 
@@ -295,6 +368,7 @@ CREATE TABLE ldz.ldz_customer (
 	is_member BOOLEAN,
 	source_file VARCHAR(400) NOT NULL,
 	source_row BIGINT NOT NULL,
+	extra TEXT,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	run_id VARCHAR(64) NOT NULL
 );
@@ -307,6 +381,8 @@ COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing
 
 COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
 
+COMMENT ON COLUMN ldz.ldz_customer.extra IS 'Columns of the file that are not declared, as JSON';
+
 COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
 
 COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
@@ -318,6 +394,7 @@ CREATE TABLE ldz.ldz_product (
 	price NUMERIC(8, 2),
 	source_file VARCHAR(400) NOT NULL,
 	source_row BIGINT NOT NULL,
+	extra TEXT,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	run_id VARCHAR(64) NOT NULL
 );
@@ -329,6 +406,8 @@ COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
 COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
 
 COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_product.extra IS 'Columns of the file that are not declared, as JSON';
 
 COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
 
@@ -343,6 +422,7 @@ CREATE TABLE ldz.ldz_purchase (
 	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	source_file VARCHAR(400) NOT NULL,
 	source_row BIGINT NOT NULL,
+	extra TEXT,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
 	run_id VARCHAR(64) NOT NULL
 );
@@ -354,6 +434,8 @@ COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
 COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
 
 COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_purchase.extra IS 'Columns of the file that are not declared, as JSON';
 
 COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
 

@@ -1,0 +1,43 @@
+"""Which faults may pass by themselves, so that another try is worth it."""
+
+from __future__ import annotations
+
+import errno
+import re
+from typing import Final
+
+import sqlalchemy as sa
+
+from cdm_assets.warehouse.engine import WarehouseBusy
+
+_PASSING: Final = re.compile(
+    r"\block(ed|s)?\b|deadlock|could not serialize|serialization failure|conflict|connection|timed? ?out|temporarily"
+    r"|too many requests|slow ?down|service unavailable",
+    re.IGNORECASE,
+)
+"""What databases and object stores say of locks, lost connections and load."""
+_PASSING_NUMBERS: Final = {
+    errno.EBUSY,
+    errno.EAGAIN,
+    getattr(errno, "EREMOTEIO", errno.EBUSY),
+    errno.ENETUNREACH,
+    errno.EHOSTUNREACH,
+}
+"""Of file systems; s3fs says "busy" for SlowDown and "remote" for InternalError."""
+
+
+def is_transient(fault: BaseException) -> bool:
+    """Whether a fault, or what caused it, is one of connection, time or a lock; a bad file or statement is not."""
+    seen: BaseException | None = fault
+    while seen is not None:
+        if isinstance(seen, ConnectionError | TimeoutError | WarehouseBusy):
+            return True
+        if isinstance(seen, OSError) and seen.errno in _PASSING_NUMBERS:
+            return True
+        if isinstance(seen, sa.exc.DBAPIError):
+            if seen.connection_invalidated:
+                return True
+            if isinstance(seen, sa.exc.OperationalError | sa.exc.InterfaceError):
+                return bool(_PASSING.search(str(seen.orig)))
+        seen = seen.__cause__ or seen.__context__
+    return False
