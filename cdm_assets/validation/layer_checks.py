@@ -102,7 +102,7 @@ class ChecksOf:
         register = self._tables["cdp_metadata.landing_file"]
 
         def select(dates: DateRange) -> sa.Select[Any]:
-            one = sa.literal_column("1")
+            one: ColumnElement[int] = sa.literal_column("1")
             columns = (register.c.business_date, one.label("files"), register.c.drift, one.label("nth"))
             return sa.select(*columns).where(
                 register.c.source == source.source,
