@@ -216,23 +216,22 @@ class Arrivals:
             why="new, at the deadline",
             key=f"deadline {day} {_identity(there.values())}",
             says=f"{day}: the deadline has passed; starting without {lacking}",
-            files={source: frozenset([day]) for source in there},
+            files={source: frozenset([day]) for source in there if source not in self._paused},
             incomplete=frozenset([day]),
             details={"dates": str(day), "missing": lacking},
         )
 
     def _waits_for(self, day: date, there: Mapping[str, RegisteredFile]) -> tuple[str | None, Sequence[str]]:
         """Why a date has to wait, None if it need not; and the sources whose file it lacks."""
-        moving = sorted(source for source, of_day in self._moving if of_day == day)
-        if moving:
-            return f"{', '.join(moving)} may still be being written", ()
         held = sorted(self._held.keys() - self._paused.keys())
         if held:
             return f"{', '.join(held)} held by {self._held[held[0]]}", ()
+        moving = {source for source, of_day in self._moving if of_day == day}
+        still_written = f"{', '.join(sorted(moving))} may still be being written"
         if not there:
-            return "no file is there", ()
+            return still_written if moving else "no file is there", ()
         promised = self._promised(day, there) - there.keys()
-        missing, not_due = set(promised), set()
+        missing, not_due = promised | moving, set()
         deadline = max(source.expected.late_after_for(day) for source in self._sources.values())
         for name, source in self._sources.items():
             if name in there or name in self._paused:
@@ -243,6 +242,8 @@ class Arrivals:
                 not_due.add(name)
         last_arrival = max(file.arrived_at for file in there.values()).replace(tzinfo=UTC)
         patience_ends = max(deadline, last_arrival + timedelta(minutes=QUIET_MINUTES))
+        if moving and self._now < patience_ends:
+            return still_written, ()
         if missing and self._now < patience_ends:
             return f"{', '.join(sorted(missing))} not there yet; it starts without at {patience_ends:%F %H:%M} UTC", ()
         if not_due and not missing:

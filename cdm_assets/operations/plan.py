@@ -17,6 +17,7 @@ from cdm_assets.loading.landing_register import PENDING, State, live_files
 from cdm_assets.loading.staleness import mark
 from cdm_assets.loading.stamp import Stamp, in_range
 from cdm_assets.loading.table_loads import TableLoads
+from cdm_assets.operations.pauses import paused_sources
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.landing_area import LandingArea
 
@@ -89,8 +90,13 @@ def mark_work(connection: sa.Connection, loads: TableLoads, changed: Mapping[str
 
 
 def mark_never_loaded(connection: sa.Connection, loads: TableLoads, days: Collection[date]) -> None:
-    """Mark every partition of `days` that was never loaded, so that a repair completes these dates."""
+    """Mark every partition of `days` that was never loaded, so that a repair completes these dates.
+
+    Not the landing zone of sources that are paused.
+    """
+    paused = {loads.landing_table(source) for source in paused_sources(connection, loads.tables)}
     if days:
         missing = partitions_never_loaded(connection, loads, DateRange(min(days), max(days)))
         for key, of_table in missing.items():
-            mark(connection, loads.tables, key, of_table & set(days), "never loaded", Stamp(_OPERATOR))
+            if key not in paused:
+                mark(connection, loads.tables, key, of_table & set(days), "never loaded", Stamp(_OPERATOR))

@@ -513,7 +513,6 @@ def test_the_files_of_a_paused_source_are_registered_and_start_nothing(desk: Des
     assert due(desk.late()).files == {"purchase": {day(0)}}
 
 
-@pytest.mark.xfail(strict=True, reason="Arrivals._incomplete_day names the files of paused sources too")
 def test_at_the_deadline_a_paused_source_is_not_loaded_either(desk: Desk) -> None:
     desk.land_day(0, "assortment")
     desk.settle()
@@ -521,7 +520,6 @@ def test_at_the_deadline_a_paused_source_is_not_loaded_either(desk: Desk) -> Non
     assert due(desk.new(utc(0, 13))).files.keys() == {"customer", "product", "stock"}
 
 
-@pytest.mark.xfail(strict=True, reason="Arrivals._waits_for waits for a moving file whatever the time")
 def test_a_file_whose_manifest_never_comes_does_not_hold_its_date_for_ever(desk: Desk) -> None:
     desk.land_day(0, "assortment")
     (desk.site.path("stock").parent / "_manifest.json").unlink()
