@@ -33,7 +33,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_help_lists_the_steps(tmp_path: Path) -> None:
     shown = cdm(tmp_path, "--help")
-    for command in ("demo", "validate", "ddl", "run", "plan", "status", "ui"):
+    steps = ("demo", "validate", "ddl", "run", "plan", "status", "files", "alerts", "maintenance", "source", "ui")
+    for command in steps:
         assert f"  {command} " in shown.stdout
 
 

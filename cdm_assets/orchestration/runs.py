@@ -30,6 +30,7 @@ from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY
 from dagster._core.execution.api import execute_run_iterator
 from dagster._core.origin import DEFAULT_DAGSTER_ENTRY_POINT, JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.remote_origin import ManagedGrpcPythonEnvCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
+from dagster._core.storage.tags import MAX_RETRIES_TAG
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 from dagster._utils.hosted_user_process import recon_job_from_origin
 from dagster._utils.interrupts import capture_interrupts
@@ -118,7 +119,8 @@ def _run(
     run = instance.create_run_for_job(
         job_def=job.get_definition(),
         run_config=_QUIET_CONSOLE,
-        tags={**tags, PROCESS_TAG: _this_process()},
+        # The daemon runs again what it started and lost; what a person started and stopped, only that person does.
+        tags={**tags, PROCESS_TAG: _this_process(), MAX_RETRIES_TAG: "0"},
         remote_job_origin=_remote_job_origin(module, job.job_name),
         job_code_origin=job.get_python_origin(),
         **narrowed,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
@@ -21,6 +23,7 @@ from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
 from cdm_assets.catalog.model import DATE_PLACEHOLDER, Source
+from cdm_assets.warehouse.transient import is_transient
 
 MANIFEST_NAME: Final = "_manifest.json"
 _CHUNK_BYTES: Final = 1 << 20
@@ -30,6 +33,9 @@ _IDENTIFYING: Final = (
 """What file systems call the properties that change with a file; of local files the time of the last status change."""
 _OBJECT_STORES: Final = {"s3", "s3a", "gs", "gcs", "abfs", "abfss", "az"}
 _HASH_CHARACTERS_IN_NAME: Final = 16
+_ARRIVING: Final = ".arriving-"
+_TORN_AFTER_SECONDS: Final = 24 * 3600
+"""No copy takes that long: what is left of one by then was killed."""
 
 Place = tuple[str, date]
 """A source and a business date: where one file is expected."""
@@ -85,7 +91,16 @@ class LandingArea:
         """Raise LandingAreaMissing if there is no folder at the root."""
         file_system, root = self._opened
         file_system.invalidate_cache()
-        if not file_system.isdir(root):
+        try:
+            is_there = file_system.isdir(root)
+        except Exception as fault:  # each library of fsspec has its own for refused credentials
+            if is_transient(fault):
+                raise
+            raise LandingAreaMissing(
+                f"the landing area {self.root} cannot be reached: {fault or type(fault).__name__}; "
+                "see CDM_LANDING and its credentials in the README"
+            ) from fault
+        if not is_there:
             raise LandingAreaMissing(
                 f"the landing area {self.root} does not exist; "
                 "mount it, set CDM_LANDING, or write the demo's with `cdm demo`"
@@ -154,8 +169,9 @@ class LandingArea:
             return None
         folder = self.archive / source / day.isoformat()
         folder.mkdir(parents=True, exist_ok=True)
+        _remove_torn_copies(folder)
         digest, size_bytes = hashlib.sha256(), 0
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".arriving-", delete=False) as copy:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=_ARRIVING, delete=False) as copy:
             try:
                 try:
                     stream = self._open(name)
@@ -220,6 +236,14 @@ def _with_manifests(
 def _folder(name: str) -> str:
     """The folder of a file, with its slash; empty at the root."""
     return name[: name.rfind("/") + 1]
+
+
+def _remove_torn_copies(folder: Path) -> None:
+    """Remove what a killed process left of the files it was copying."""
+    for copy in folder.glob(f"{_ARRIVING}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - copy.stat().st_mtime > _TORN_AFTER_SECONDS:
+                copy.unlink()
 
 
 def archived_name(name: str, sha256: str) -> str:

@@ -16,6 +16,8 @@ _PASSING: Final = re.compile(
     re.IGNORECASE,
 )
 """What databases and object stores say of locks, lost connections and load."""
+_PASSING_NAMES: Final = re.compile("Connect|Timeout|Throttl|SlowDown")
+"""What libraries of object stores call faults that are no ConnectionError of Python, such as EndpointConnectionError."""
 _PASSING_NUMBERS: Final = {
     errno.EBUSY,
     errno.EAGAIN,
@@ -31,6 +33,8 @@ def is_transient(fault: BaseException) -> bool:
     seen: BaseException | None = fault
     while seen is not None:
         if isinstance(seen, ConnectionError | TimeoutError | WarehouseBusy):
+            return True
+        if _PASSING_NAMES.search(type(seen).__name__) and not isinstance(seen, sa.exc.DBAPIError):
             return True
         if isinstance(seen, OSError) and seen.errno in _PASSING_NUMBERS:
             return True

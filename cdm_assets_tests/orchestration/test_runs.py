@@ -144,5 +144,11 @@ def test_the_instance_runs_one_run_at_a_time_and_watches_it(instance: DagsterIns
     assert queue is not None
     assert queue.max_concurrent_runs == 1
     assert instance.run_monitoring_enabled
+    assert instance.run_retries_enabled
+    assert instance.get_settings("run_retries") == {
+        "enabled": True,
+        "max_retries": 2,
+        "retry_on_asset_or_op_failure": False,
+    }
     assert not instance.telemetry_enabled
     assert not instance.nux_enabled

@@ -436,6 +436,40 @@ def test_a_root_that_goes_away_is_missing(remote: Remote) -> None:
         remote.area.listing()
 
 
+class Refusal(Exception):
+    """What a library says of credentials."""
+
+
+class EndpointConnectionError(Exception):
+    """What botocore calls an endpoint that does not answer."""
+
+
+@pytest.mark.parametrize(("fault", "raised"), [(Refusal, LandingAreaMissing), (EndpointConnectionError,) * 2])
+def test_refused_credentials_are_said_and_a_lost_connection_may_pass(
+    remote: Remote, fault: type[Exception], raised: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: object, _path: str) -> bool:
+        raise fault("Unable to locate credentials")
+
+    monkeypatch.setattr(type(remote.files), "isdir", refuse)
+    with pytest.raises(raised, match="Unable to locate credentials") as said:
+        remote.area.require()
+    assert is_transient(said.value) is (raised is EndpointConnectionError)
+
+
+def test_what_a_killed_process_left_of_a_copy_is_removed_a_day_later(remote: Remote) -> None:
+    folder = remote.area.archive / "customer" / DAY.isoformat()
+    folder.mkdir(parents=True)
+    old, young = folder / ".arriving-old", folder / ".arriving-young"
+    old.touch()
+    young.touch()
+    two_days_ago = time.time() - 48 * 3600
+    os.utime(old, (two_days_ago, two_days_ago))
+    remote.put(NAME, b"a")
+    assert remote.area.fetch(NAME, PLACE)
+    assert (old.exists(), young.exists()) == (False, True)
+
+
 def test_a_root_that_is_a_file_is_missing(remote: Remote) -> None:
     remote.put("file", b"a")
     with pytest.raises(LandingAreaMissing):
