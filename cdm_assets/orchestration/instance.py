@@ -58,7 +58,7 @@ def _configuration(home: Path) -> dict[str, Any]:
         # DuckDB is one writer: a second run waits in the queue instead of failing on the file's lock.
         "concurrency": {"runs": {"max_concurrent_runs": 1}},
         "run_monitoring": {"enabled": True, "start_timeout_seconds": 180, "cancel_timeout_seconds": 180},
-        # A run whose process died is run again; one that failed has said why, and repeats what is worth repeating itself.
+        # A run whose process died is run again; one that failed has said why, and has repeated what is worth it.
         "run_retries": {"enabled": True, "max_retries": 2, "retry_on_asset_or_op_failure": False},
         "telemetry": {"enabled": False},
         "nux": {"enabled": False},

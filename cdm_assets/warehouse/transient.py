@@ -17,7 +17,7 @@ _PASSING: Final = re.compile(
 )
 """What databases and object stores say of locks, lost connections and load."""
 _PASSING_NAMES: Final = re.compile("Connect|Timeout|Throttl|SlowDown")
-"""What libraries of object stores call faults that are no ConnectionError of Python, such as EndpointConnectionError."""
+"""In what object stores' libraries call faults that are no ConnectionError of Python, such as EndpointConnectionError."""
 _PASSING_NUMBERS: Final = {
     errno.EBUSY,
     errno.EAGAIN,
