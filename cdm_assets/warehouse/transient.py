@@ -17,7 +17,7 @@ _PASSING: Final = re.compile(
 )
 """What databases and object stores say of locks, lost connections and load."""
 _PASSING_NAMES: Final = re.compile("Connect|Timeout|Throttl|SlowDown")
-"""In what object stores' libraries call faults that are no ConnectionError of Python, such as EndpointConnectionError."""
+"""In the names of object stores' own faults, such as EndpointConnectionError, which is no ConnectionError."""
 _PASSING_NUMBERS: Final = {
     errno.EBUSY,
     errno.EAGAIN,
