@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from cdm_assets import cli
 from cdm_assets.catalog.model import Catalog, MaintenanceWindow
-from cdm_assets.catalog.reading import CANONICAL, CatalogError, read_catalog
+from cdm_assets.catalog.reading import CANONICAL, read_catalog
 from cdm_assets.operations.maintenance import (
     held_sources,
     next_windows,
