@@ -34,11 +34,12 @@ test: $(READY) ## Run the tests
 test-deep: $(READY) ## Run the slow tests: the laws of the load contract with hundreds of random histories
 	$(BIN)/pytest -n 2 --dist worksteal -m slow
 
-lint: $(READY) ## Format check, lint, types, package directions
+lint: $(READY) ## Format check, lint, types, package directions, runbooks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/cdm runbook --check
 
 format: $(READY) ## Format and fix what can be fixed
 	$(BIN)/ruff format .

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from cdm_assets import file_commands, source_commands
+from cdm_assets import day_commands, file_commands, incident_commands, model_commands, oncall_commands, source_commands
 from cdm_assets.command_errors import Stopped
 from cdm_assets.settings import FIRST_DATE, LAST_DATE, Settings, SettingsError
 from cdm_assets.warehouse.dates import ONE_DAY, DateRange, listed
@@ -31,6 +31,10 @@ def _clear_errors() -> Iterator[None]:
     """Known failures end the command with their message; anything else is a fault of ours and shows its trace."""
     from cdm_assets.catalog.reading import CatalogError
     from cdm_assets.loading.publish import TokenKeyError
+    from cdm_assets.operations.error_codes import code_of_exception, told
+    from cdm_assets.operations.incidents import IncidentError
+    from cdm_assets.operations.rota import RotaError
+    from cdm_assets.operations.runbooks import RunbooksMissing
     from cdm_assets.orchestration.daily_run import InMaintenance, UnknownSelection
     from cdm_assets.warehouse.ddl import SchemaMismatch
     from cdm_assets.warehouse.engine import WarehouseBusy
@@ -40,8 +44,11 @@ def _clear_errors() -> Iterator[None]:
         Stopped,
         SettingsError,
         CatalogError,
+        IncidentError,
         InMaintenance,
         LandingAreaMissing,
+        RotaError,
+        RunbooksMissing,
         SchemaMismatch,
         TokenKeyError,
         UnknownSelection,
@@ -50,7 +57,7 @@ def _clear_errors() -> Iterator[None]:
     try:
         yield
     except known as reason:
-        errors.print(f"cdm: {reason}", markup=False)
+        errors.print(f"cdm: {reason} {told(code_of_exception(reason))}", markup=False)
         raise SystemExit(1) from None
 
 
@@ -73,6 +80,8 @@ app = typer.Typer(
 source_commands.app.command()(file_commands.pause)
 source_commands.app.command()(file_commands.resume)
 app.add_typer(source_commands.app, name="source")
+app.add_typer(oncall_commands.app, name="oncall")
+app.add_typer(incident_commands.app, name="incident")
 _NARROWEST_TABLE = 100
 _LONGEST_LIST = 20
 console = Console(highlight=False, soft_wrap=True, width=max(_NARROWEST_TABLE, get_terminal_size().columns))
@@ -177,11 +186,13 @@ def run(
     failed = _print_status(settings, loads.tables, dates)
     console.print("Open the UI:   make ui   (or: cdm ui)")
     console.print(f"Database file: {settings.database_path}")
-    problems = list(outcome.problems)
+    problems, codes = list(outcome.problems), dict.fromkeys(outcome.codes)
     if failed:
         problems.append(f"{failed} blocking checks failed within {dates}; what depends on them was held back")
     if problems:
-        raise Stopped("\n".join([*problems, "What to do: runbooks/partition_is_red.md"]))
+        codes |= dict.fromkeys(_codes_of_failed_checks(settings, loads.tables, dates))
+        what_to_do = "; ".join(f"cdm runbook {code}" for code in codes)
+        raise Stopped("\n".join([*problems, f"What to do: {what_to_do}"]), code=next(iter(codes), "CDM-OPS-001"))
 
 
 @app.command()
@@ -216,6 +227,14 @@ def status(start: StartOption = None, end: EndOption = None, days: DaysOption = 
 
 app.command()(file_commands.files)
 app.command()(file_commands.alerts)
+app.command()(day_commands.morning)
+app.command()(day_commands.verify)
+app.command()(day_commands.smoke)
+app.command()(day_commands.rerun)
+app.command()(incident_commands.sla)
+app.command()(incident_commands.runbook)
+app.command()(model_commands.demo_scores)
+app.command()(oncall_commands.timing)
 
 
 @app.command()
@@ -339,6 +358,17 @@ def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> int:
         if len(checks) > 5:
             console.print(f"{title}: … and {len(checks) - 5} more (cdp_metadata.check_result, or the UI's Checks tab)")
     return len(blocking)
+
+
+def _codes_of_failed_checks(settings: Settings, tables: Tables, dates: DateRange) -> list[str]:
+    """The codes of what the blocking checks that failed go back to, the first first."""
+    from cdm_assets.operations.error_codes import cause_of_check
+    from cdm_assets.operations.status import failed_checks
+    from cdm_assets.warehouse.engine import Warehouse
+
+    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=20) as warehouse:
+        failed = failed_checks(warehouse, dates, blocking=True)
+    return list(dict.fromkeys(cause_of_check(each.table, each.check, each.message).code for each in failed))
 
 
 def main() -> None:

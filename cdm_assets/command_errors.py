@@ -11,6 +11,10 @@ from cdm_assets.catalog.model import Source
 class Stopped(Exception):
     """The command cannot go on; the message says why and what to do."""
 
+    def __init__(self, message: str, *, code: str = "CDM-CFG-003") -> None:
+        self.error_code = code
+        super().__init__(message)
+
 
 def source_named(name: str, sources: Mapping[str, Source]) -> Source:
     """The source of that name. Raises Stopped with the names that are near."""

@@ -73,6 +73,7 @@ def files(
 def alerts() -> None:
     """Show the open alerts: missing and withdrawn files, events that are later than their bound."""
     from cdm_assets.operations.alerts import open_alerts
+    from cdm_assets.operations.error_codes import ALERT_KINDS
     from cdm_assets.operations.pauses import paused_sources
 
     settings = _settings()
@@ -80,7 +81,10 @@ def alerts() -> None:
         found = open_alerts(connection, warehouse.tables)
         paused = paused_sources(connection, warehouse.tables)
     for alert in found:
-        typer.echo(f"{alert.opened_at:%F %H:%M} UTC  {alert.kind}: {alert.source} {alert.business_date}")
+        code = ALERT_KINDS.get(alert.kind, "")
+        typer.echo(
+            f"{alert.opened_at:%F %H:%M} UTC  {alert.kind}: {alert.source} {alert.business_date}  {code}".rstrip()
+        )
         typer.echo(f"    {alert.message}")
     for source, reason in paused.items():
         typer.echo(f"paused: {source}: {reason}")

@@ -47,6 +47,12 @@ class Settings:
     memory_limit: str
     threads: int
     token_key: str | None
+    ui_url: str = "http://127.0.0.1:3000"
+    """Where people reach the Dagster UI; links in alerts begin with it."""
+    notify: str = ""
+    """Addresses of alerts: apprise URLs with commas between, or a file of them. It may hold secrets."""
+    runbooks: Path | None = None
+    """The folder of the runbooks; None for the one beside the package."""
 
     @property
     def last_business_date(self) -> date:
@@ -78,6 +84,9 @@ class Settings:
             memory_limit=_size(env, "CDM_MEMORY_LIMIT", "2GB"),
             threads=_count(env, "CDM_THREADS", os.cpu_count() or 1),
             token_key=env.get("CDM_TOKEN_KEY") or None,
+            ui_url=_url(env, "CDM_UI_URL", "http://127.0.0.1:3000"),
+            notify=env.get("CDM_NOTIFY") or "",
+            runbooks=Path(env["CDM_RUNBOOKS"]).expanduser().absolute() if env.get("CDM_RUNBOOKS") else None,
         )
 
 
@@ -88,6 +97,13 @@ def _path(env: Mapping[str, str], name: str, default: Path) -> Path:
 def _folder_or_url(env: Mapping[str, str], name: str, default: Path) -> str:
     text = env.get(name) or ""
     return text if "://" in text else str(_path(env, name, default))
+
+
+def _url(env: Mapping[str, str], name: str, default: str) -> str:
+    text = (env.get(name) or default).rstrip("/")
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", text):
+        raise SettingsError(f"{name}={text!r} is not a web address; expected one such as https://dagster.example.com")
+    return text
 
 
 def _date(env: Mapping[str, str], name: str) -> date | None:

@@ -19,6 +19,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import sqlalchemy as sa
@@ -239,6 +240,14 @@ class Site:
         elif declared.files.format is FileFormat.PARQUET:
             texts = {name: [None if (v := row.get(name)) is None else str(v) for row in rows] for name in names}
             pq.write_table(pa.table({name: pa.array(values, pa.string()) for name, values in texts.items()}), path)
+        elif declared.files.format is FileFormat.JSON_LINES:
+            lines = [{name: str(v) for name in names if (v := row.get(name)) is not None} for row in rows]
+            self.land_text(source, "".join(f"{json.dumps(line)}\n" for line in lines), day)
+        elif declared.files.format is FileFormat.EXCEL:
+            book = openpyxl.Workbook()
+            for values in (names, *([row.get(name) for name in names] for row in rows)):
+                book.worksheets[0].append(values)
+            book.save(path)
         else:
             text = io.StringIO()
             writer = csv.DictWriter(text, names, lineterminator="\n")

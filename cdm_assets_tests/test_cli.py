@@ -57,7 +57,7 @@ def test_plan_says_what_a_run_would_load(home: Path) -> None:
 
 
 def test_validate_counts_what_is_declared(tmp_path: Path) -> None:
-    assert "The catalog is valid: 9 sources, 7 hubs, 6 links, 5 satellites" in cdm(tmp_path, "validate").stdout
+    assert "The catalog is valid: 19 sources, 13 hubs, 10 links, 11 satellites" in cdm(tmp_path, "validate").stdout
 
 
 def test_validate_names_file_line_and_what_was_expected(tmp_path: Path) -> None:
@@ -102,4 +102,8 @@ def test_a_bad_file_ends_the_run_with_its_name_and_the_runbook(tmp_path: Path) -
     shown = cdm(home, "run", "--days", "1")
     assert shown.returncode == 1
     assert "2017-01-01/campaign.csv" in shown.stderr
-    assert "runbooks/partition_is_red.md" in shown.stderr
+    assert "What to do: cdm runbook CDM-LDZ-004" in shown.stderr
+    assert "(CDM-LDZ-004; cdm runbook CDM-LDZ-004)" in shown.stderr
+    held = cdm(home, "runbook", "CDM-LDZ-004").stdout
+    assert held.startswith("### CDM-LDZ-004\n")
+    assert "*team*" in held

@@ -79,3 +79,12 @@ def test_a_value_that_cannot_be_used_is_told(name: str, value: str, message: str
     with pytest.raises(SettingsError) as error:
         Settings.from_environment({name: value})
     assert message in str(error.value)
+
+
+def test_links_begin_with_the_address_of_the_ui() -> None:
+    assert Settings.from_environment({}).ui_url == "http://127.0.0.1:3000"
+    assert (
+        Settings.from_environment({"CDM_UI_URL": "https://ui.example.com/cdm/"}).ui_url == "https://ui.example.com/cdm"
+    )
+    with pytest.raises(SettingsError, match=r"CDM_UI_URL='ui.example.com' is not a web address"):
+        Settings.from_environment({"CDM_UI_URL": "ui.example.com"})

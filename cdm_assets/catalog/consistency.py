@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from cdm_assets.catalog.checks import AnyCheck
 from cdm_assets.catalog.model import (
     Catalog,
     Column,
@@ -13,19 +14,24 @@ from cdm_assets.catalog.model import (
     InterfaceEntity,
     Link,
     Mart,
+    Preference,
     Source,
     Total,
 )
 from cdm_assets.catalog.rules import (
     CompleteWhen,
+    Dated,
     DateOrder,
     Domain,
     Format,
+    Known,
+    KnownModel,
     Length,
     NonNegative,
     Range,
     Referential,
     Rule,
+    ScoreRange,
 )
 from cdm_assets.catalog.types import Delivery, TypeKind, parse_value
 
@@ -37,7 +43,8 @@ Fault = tuple[At, str]
 
 _NUMBERS = (TypeKind.INTEGER, TypeKind.DECIMAL)
 _KEY_KINDS = "expected text, a whole number or a date in a key: 1.5 and 1.50 would be two keys"
-_DATED = frozenset({"business_date", "load_ts", "run_id"})
+BUSINESS_DATE = "business_date"
+_DATED = frozenset({BUSINESS_DATE, "load_ts", "run_id"})
 """Columns that the platform adds to every table."""
 _RESERVED = _DATED | {
     *("source_file", "source_row", "extra", "event_date", "hashdiff", "is_listed", "rec_src"),
@@ -55,7 +62,7 @@ def faults_across(catalog: Catalog, *, unread: Collection[tuple[str, str]] = ())
     unsound = {name for folder, name in unread if folder == "sources"}
     yield from _vault_faults(catalog, all_sources_read=not unsound)
     for source in catalog.sources.values():
-        for location, message in _source_faults(catalog, source):
+        for location, message in (*_source_faults(catalog, source), *_source_check_faults(source)):
             unsound.add(source.source)
             yield "sources", source.source, location, message
     for source in catalog.sources.values():
@@ -63,7 +70,7 @@ def faults_across(catalog: Catalog, *, unread: Collection[tuple[str, str]] = ())
             yield "sources", source.source, location, message
     yield from _satellites_named_twice(catalog)
     for entity in catalog.interface.values():
-        faults = list(_entity_faults(entity))
+        faults = [*_entity_faults(entity), *_check_faults(entity.checks, [c.name for c in entity.columns])]
         if _can_judge(catalog, entity, unsound):
             faults += _mapping_faults(catalog, entity)
         for location, message in faults:
@@ -71,6 +78,9 @@ def faults_across(catalog: Catalog, *, unread: Collection[tuple[str, str]] = ())
     for mart in catalog.marts.values():
         for location, message in _mart_faults(catalog, mart, unread, unsound):
             yield "marts", mart.mart, location, message
+        for location, message in (*_enrichment_faults(catalog, mart, unread), *_judge_faults(catalog, mart, unread)):
+            yield "marts", mart.mart, location, message
+    yield from _known_rule_faults(catalog, unread, unsound)
 
 
 def _repeated(names: Iterable[str]) -> set[str]:
@@ -126,6 +136,26 @@ def _known(names: Iterable[str]) -> str:
     return f"known are {', '.join(names) or 'none'}"
 
 
+def _check_faults(checks: Sequence[AnyCheck], columns: Collection[str]) -> Iterator[Fault]:
+    """Columns that a declared check names and its table lacks."""
+    for position, check in enumerate(checks):
+        at: At = ["checks", position]
+        for name in dict.fromkeys(check.columns_named):
+            if name not in columns:
+                yield at, f"{check.check}: column {name!r} is not declared; {_known(columns)}"
+
+
+def _source_check_faults(source: Source) -> Iterator[Fault]:
+    yield from _check_faults(source.checks, source.columns_by_name)
+    for number, column in enumerate(source.columns):
+        if column.cleared is not None:
+            reason = "a source's value is what it is; `cleared` is for columns of marts"
+            yield ["columns", number], f"column {column.name!r}: {reason}"
+    for position, check in enumerate(source.checks):
+        if check.check == "late_beyond_bound" and source.event_time is None:
+            yield ["checks", position], f"{check.check}: the source has no `event_time` by which an event could be late"
+
+
 def _source_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
     names = [column.name for column in source.columns]
     headers = [column.file_name for column in source.columns]
@@ -140,6 +170,8 @@ def _source_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
             yield ["columns", position], text
         if column.key and column.type.kind is TypeKind.DECIMAL:
             yield ["columns", position], f"key column {name!r} is {column.type}; {_KEY_KINDS}"
+    if source.files.ingest_table is not None:
+        yield from _ingest_faults(catalog, source)
     if not source.key:
         yield ["columns"], "no column is marked `key: true`; a file's rows need a key"
     if source.event_time is not None:
@@ -154,6 +186,18 @@ def _source_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
     for position, rule in enumerate(source.rules):
         for message in _rule_faults(source, rule):
             yield ["rules", position], message
+
+
+def _ingest_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
+    """What a table needs of which each date's rows become a file."""
+    table = source.files.ingest_table
+    at: At = ["files", "ingest_table"]
+    dated = next((column for column in source.columns if column.file_name == BUSINESS_DATE), None)
+    if dated is None or dated.type.kind is not TypeKind.DATE:
+        yield at, f"ingest_table: a date column with `header: {BUSINESS_DATE}` must say to which date a row belongs"
+    others = [s.source for s in catalog.sources.values() if s.files.ingest_table == table and s is not source]
+    if others:
+        yield at, f"table {table!r} of cdm_ingest_db is that of source {', '.join(others)} too; give each its own"
 
 
 def _feed_faults(catalog: Catalog, source: Source) -> Iterator[Fault]:
@@ -252,8 +296,24 @@ def _rule_faults(source: Source, rule: Rule) -> Iterator[str]:
         if len(kinds) > 1 or not kinds <= {TypeKind.DATE, TypeKind.TIMESTAMP}:
             found = " and ".join(f"{column.name!r} is {column.type}" for column in columns)
             yield f"date_order needs two date or two timestamp columns, {found}"
+    if isinstance(rule, Dated) and columns[0].type.kind is not TypeKind.DATE:
+        yield f"dated needs a date column, {columns[0].name!r} is {columns[0].type}"
+    yield from _model_rule_faults(rule, columns)
     if isinstance(rule, CompleteWhen):
         yield from (f"complete_when: {text}" for text in _not_of_type(rule.values, source.columns_by_name[rule.when]))
+
+
+def _model_rule_faults(rule: Rule, columns: Sequence[Column]) -> Iterator[str]:
+    wanted: tuple[tuple[TypeKind, ...], ...] = ()
+    if isinstance(rule, KnownModel):
+        wanted = ((TypeKind.STRING,), (TypeKind.STRING,), (TypeKind.DATE,))
+    if isinstance(rule, ScoreRange):
+        wanted = (_NUMBERS, (TypeKind.STRING,))
+    for column, kinds in zip(columns, wanted, strict=False):
+        if column.type.kind not in kinds:
+            yield f"{rule.rule} needs a {' or '.join(kinds)} column, {column.name!r} is {column.type}"
+    if isinstance(rule, KnownModel | ScoreRange) and not rule.models:
+        yield f"{rule.rule}: no model is declared; declare them in models.yaml at the root of the catalog folder"
 
 
 def _not_of_type(values: Iterable[str], column: Column) -> Iterator[str]:
@@ -342,6 +402,7 @@ def _entity_faults(entity: InterfaceEntity) -> Iterator[Fault]:
 
 
 def _mapping_faults(catalog: Catalog, entity: InterfaceEntity) -> Iterator[Fault]:
+    yield from _preference_faults(entity)
     reachable = columns_reachable(catalog, entity)
     if reachable is None:
         fitting = "an event (l_...)" if entity.kind is EntityKind.EVENT else "a hub or link (h_..., l_...)"
@@ -361,6 +422,20 @@ def _mapping_faults(catalog: Catalog, entity: InterfaceEntity) -> Iterator[Fault
                 if f"h_{hub}.{part.name}" not in mapped:
                     text = f"one row a key of {entity.spine}: the key needs a column from h_{hub}.{part.name}"
                     yield ["key"], text
+
+
+def _preference_faults(entity: InterfaceEntity) -> Iterator[Fault]:
+    """`prefer: latest` decides between satellites, so all columns with several references must name the same ones."""
+    if entity.prefer is not Preference.LATEST:
+        return
+    named = {p: tuple(r.split(".")[0] for r in c.from_) for p, c in enumerate(entity.columns) if len(c.from_) > 1}
+    for position, tables in named.items():
+        if tables != next(iter(named.values())) or not all(table.startswith("s_") for table in tables):
+            expected = ", ".join(next(iter(named.values())))
+            text = f"prefer: latest needs the same satellites in every column that names several; expected {expected}"
+            yield ["columns", position], text
+    if entity.kind is not EntityKind.STATE or not named:
+        yield ["prefer"], "prefer: latest is for state entities with a column from several satellites"
 
 
 def _name_faults(names: list[str], position: int, name: str) -> Iterator[Fault]:
@@ -420,6 +495,7 @@ def _mart_faults(
     names = [column.name for column in mart.columns]
     for position, name in enumerate(names):
         yield from _name_faults(names, position, name)
+    yield from _check_faults(mart.checks, names)
     for name in mart.key:
         if not columns[name].required:
             yield ["columns", names.index(name)], f"key column {name!r} must be `required: true`"
@@ -436,6 +512,61 @@ def _mart_faults(
         if columns[total.column].type.kind not in _NUMBERS:
             yield at, f"total of {total.column!r}: expected a number, it is {columns[total.column].type}"
         yield from ((at, message) for message in _total_faults(catalog, total, hub, unsound))
+
+
+def _enrichment_faults(catalog: Catalog, mart: Mart, unread: Collection[tuple[str, str]]) -> Iterator[Fault]:
+    """Mistakes in what a mart is enriched by."""
+    name = mart.enriched_by
+    if name is None or ("marts", name) in unread:
+        return
+    enrichment = catalog.marts.get(name)
+    if enrichment is None or enrichment is mart:
+        yield (
+            ["enriched_by"],
+            f"enriched_by names unknown mart {name!r}; {_known(m for m in catalog.marts if m != mart.mart)}",
+        )
+        return
+    if enrichment.key != mart.key:
+        keys = f"{name} has key ({', '.join(enrichment.key)}), this mart ({', '.join(mart.key)})"
+        yield ["enriched_by"], f"{keys}; a row would find none or many"
+    if not any(column.required and column.name not in mart.key for column in enrichment.columns):
+        yield ["enriched_by"], f"{name} needs a `required: true` column besides its key, which tells where it has a row"
+    own = {column.name for column in mart.columns}
+    for column in enrichment.columns:
+        if column.name in own and column.name not in mart.key:
+            yield ["enriched_by"], f"column {column.name!r} is in {name} and in this mart; rename one of them"
+
+
+def _judge_faults(catalog: Catalog, mart: Mart, unread: Collection[tuple[str, str]]) -> Iterator[Fault]:
+    for position, name in enumerate(mart.judges):
+        source = catalog.sources.get(name)
+        if source is None and ("sources", name) not in unread:
+            yield ["judges", position], f"judges unknown source {name!r}; {_known(catalog.sources)}"
+        elif source is not None and not any(isinstance(rule, Known) for rule in source.rules):
+            yield ["judges", position], f"source {name!r} has no `known` rule to judge"
+
+
+def _known_rule_faults(
+    catalog: Catalog, unread: Collection[tuple[str, str]], unsound: Collection[str]
+) -> Iterator[Located]:
+    """A `known` rule needs an entity with one key, and one mart that decides it."""
+    for source in catalog.sources.values():
+        judging = [mart.mart for mart in catalog.marts.values() if source.source in mart.judges]
+        for position, rule in enumerate(source.rules):
+            if not isinstance(rule, Known) or source.source in unsound:
+                continue
+            entity, message = catalog.interface.get(rule.entity), ""
+            if entity is None and ("interface", rule.entity) not in unread:
+                message = f"known names unknown entity {rule.entity!r}; {_known(catalog.interface)}"
+            elif entity is not None and (entity.kind is not EntityKind.STATE or len(entity.key) != 1):
+                message = f"known: entity {rule.entity!r} must be a state entity with a key of one column"
+            elif entity is not None and entity.spine[2:] in source.feeds.hubs:
+                message = f"known: this source feeds hub {entity.spine[2:]!r}, so all that it sends is known"
+            elif len(judging) != 1 and not any(folder == "marts" for folder, _ in unread):
+                found = ", ".join(judging) or "none"
+                message = f"known needs one mart with {source.source!r} in its `judges`, found {found}"
+            if message:
+                yield "sources", source.source, ["rules", position], message
 
 
 def _total_faults(catalog: Catalog, total: Total, hub: str | None, unsound: Collection[str]) -> Iterator[str]:

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
-from difflib import get_close_matches
+from decimal import Decimal
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from cdm_assets.catalog.base import Identifier, Owner, Strict
+from cdm_assets.catalog.checks import EntityCheck, LandingCheck, MartCheck
+from cdm_assets.catalog.clock import checked_cron, checked_time_zone
+from cdm_assets.catalog.models import PredictionModel
+from cdm_assets.catalog.oncall import OnCall
+from cdm_assets.catalog.pipelines import Pipeline
 from cdm_assets.catalog.rules import Rule
-from cdm_assets.catalog.types import ColumnType, Delivery, Layer, PiiClass, TypeKind, TypeText
+from cdm_assets.catalog.types import ColumnType, Delivery, Layer, OnFailure, PiiClass, TypeKind, TypeText
 
 DATE_PLACEHOLDER = "{date}"
 WAREHOUSE_SYSTEM: Final = "warehouse"
@@ -44,6 +49,8 @@ class Column(Strict):
     """The demo's real data lacks this column; a seeded generator fills it."""
     header: str = ""
     """The column's name in the file, where it is not `name`."""
+    cleared: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)] | None = None
+    """Marts only: why a value computed from `direct` or `sensitive` ones identifies nobody any more."""
 
     @property
     def file_name(self) -> str:
@@ -57,6 +64,8 @@ class FileFormat(StrEnum):
     CSV = "csv"
     PARQUET = "parquet"
     EXCEL = "excel"
+    JSON_LINES = "json_lines"
+    """One JSON object a line."""
 
 
 class Files(Strict):
@@ -74,6 +83,9 @@ class Files(Strict):
     """Excel only: the sheet's name; None for the first one."""
     header_row: int = Field(default=1, ge=1)
     """Excel only: the row of the column names, from 1; the records follow it."""
+    ingest_table: Identifier | None = None
+    """Others write these records by SQL into this table of `cdm_ingest_db`; the platform writes the rows of each
+    business date out as the file. CSV only. Columns as the file's, one of them `business_date`."""
 
     @field_validator("path")
     @classmethod
@@ -88,6 +100,16 @@ class Files(Strict):
     def _sheets_only_in_excel(self) -> Files:
         if self.format is not FileFormat.EXCEL and {"sheet", "header_row"} & self.model_fields_set:
             raise ValueError(f"sheet and header_row are for format excel, not {self.format}")
+        return self
+
+    @model_validator(mode="after")
+    def _ingested_as_csv_that_may_lack(self) -> Files:
+        if self.ingest_table is None:
+            return self
+        if self.format is not FileFormat.CSV or self.path.endswith(".gz"):
+            raise ValueError("ingest_table: the platform writes these files itself, as plain csv")
+        if not (self.may_be_absent and self.may_be_empty):
+            raise ValueError("ingest_table: set `may_be_absent: true` and `may_be_empty: true`, rows may be none or go")
         return self
 
 
@@ -141,6 +163,8 @@ class Source(Strict):
     system: Identifier = "data_mart"
     """The system that sends the files; its maintenance windows hold them."""
     rules: tuple[Rule, ...] = ()
+    checks: tuple[LandingCheck, ...] = ()
+    """What is looked for in each partition of the landing table besides the rules."""
     feeds: Feeds
 
     @cached_property
@@ -213,8 +237,17 @@ class EntityKind(StrEnum):
     """The events whose event time falls on that date."""
 
 
+class Preference(StrEnum):
+    """Which of several references a canonical column takes."""
+
+    FIRST = "first"
+    """The first that has a value."""
+    LATEST = "latest"
+    """That of the satellite whose values for the key are the latest, the first where they are of the same date."""
+
+
 class InterfaceColumn(Strict):
-    """A canonical column: the first of `from_` that has a value, its codes converted, else the default."""
+    """A canonical column: the preferred of `from_`, its codes converted, else the default."""
 
     name: Identifier
     from_: tuple[Reference, ...] = Field(alias="from", min_length=1)
@@ -242,7 +275,30 @@ class InterfaceEntity(Strict):
     spine: Identifier
     """The hub, link or event table (`h_customer`, `l_transaction`) that gives the rows."""
     key: tuple[Identifier, ...] = Field(min_length=1)
+    prefer: Preference = Preference.FIRST
+    """`latest` is for state entities whose columns with several references name the same satellites, in one order: then
+    all of a row comes from one of them."""
     columns: tuple[InterfaceColumn, ...] = Field(min_length=1)
+    checks: tuple[EntityCheck, ...] = ()
+
+
+class Bound(Strict):
+    """What a column must keep to on every row; NULL keeps to it. A column's name as the bound means its value there."""
+
+    check: Identifier
+    """The check that counts the rows which do not."""
+    column: Identifier
+    at_least: Decimal | Identifier | None = None
+    at_most: Decimal | Identifier | None = None
+    on_failure: Literal[OnFailure.BLOCK, OnFailure.WARN] = OnFailure.WARN
+    description: str
+    """What the rows are that do not, such as `models whose scores have drifted`."""
+
+    @model_validator(mode="after")
+    def _has_a_bound(self) -> Bound:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("a bound needs `at_least`, `at_most` or both")
+        return self
 
 
 class Total(Strict):
@@ -259,6 +315,7 @@ class MartLayer(StrEnum):
 
     AGGREGATE = "agg"
     CUSTOMER_360 = "cs_360_db"
+    METRICS = "metrics"
 
 
 class Mart(Strict):
@@ -275,6 +332,12 @@ class Mart(Strict):
     totals: tuple[Total, ...] = ()
     one_row_per: Reference | None = None
     """The interface entity's key this mart has one row for, such as `customer.customer_id`."""
+    checks: tuple[MartCheck, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+    enriched_by: Identifier | None = None
+    """The mart with the same key whose other columns publish shows beside this one's, NULL where it has no row."""
+    judges: tuple[Identifier, ...] = ()
+    """The sources whose `known` rules are decided with each partition; what breaks one goes to `rejected_record`."""
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Mart:
@@ -282,6 +345,11 @@ class Mart(Strict):
         missing = [n for n in (*self.key, *(total.column for total in self.totals)) if n not in names]
         if missing:
             raise ValueError(f"key or totals name columns that are not declared: {', '.join(missing)}")
+        bounding = [name for b in self.bounds for name in (b.column, b.at_least, b.at_most) if isinstance(name, str)]
+        if missing := [name for name in bounding if name not in names]:
+            raise ValueError(f"bounds name columns that are not declared: {', '.join(missing)}")
+        if self.enriched_by is not None and not self.publish:
+            raise ValueError("enriched_by is about what is published; set `publish: true`")
         return self
 
 
@@ -300,14 +368,7 @@ class MaintenanceWindow(Strict):
     @field_validator("cron")
     @classmethod
     def _is_a_cron(cls, cron: str) -> str:
-        form = "expected minute, hour, day of the month, month and day of the week, such as 0 2 * * SUN"
-        if len(cron.split()) != 5:
-            raise ValueError(f"not a cron of five fields; {form}")
-        try:
-            CronSim(cron, datetime(2024, 1, 1, tzinfo=UTC))
-        except CronSimError as fault:
-            raise ValueError(f"{str(fault).lower()}; {form}") from fault
-        return cron
+        return checked_cron(cron)
 
     @field_validator("minutes")
     @classmethod
@@ -319,13 +380,7 @@ class MaintenanceWindow(Strict):
     @field_validator("time_zone")
     @classmethod
     def _is_a_time_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as fault:
-            close = get_close_matches(name, available_timezones(), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "expected a name such as Europe/Berlin"
-            raise ValueError(f"unknown time zone; {hint}") from fault
-        return name
+        return checked_time_zone(name)
 
     @model_validator(mode="after")
     def _begins_and_ends(self) -> MaintenanceWindow:
@@ -374,6 +429,22 @@ class Catalog(Strict):
     interface: dict[str, InterfaceEntity]
     marts: dict[str, Mart]
     maintenance: dict[str, MaintenanceWindow] = Field(default_factory=dict)
+    models: dict[str, PredictionModel] = Field(default_factory=dict)
+    pipelines: dict[str, Pipeline] = Field(default_factory=dict)
+    oncall: OnCall = OnCall()
+
+    @property
+    def primary_model(self) -> str | None:
+        """The model whose scores enrich customer_360."""
+        return next((name for name, model in self.models.items() if model.primary), None)
+
+    def published_columns(self, mart: Mart) -> tuple[Column, ...]:
+        """The columns of a mart as published: its own, then those it is enriched by, without the key."""
+        if mart.enriched_by is None:
+            return mart.columns
+        enrichment = self.marts[mart.enriched_by]
+        further = [column for column in enrichment.columns if column.name not in mart.key]
+        return (*mart.columns, *(column.model_copy(update={"required": False}) for column in further))
 
     def sources_of_hub(self, hub: str) -> list[Source]:
         """The sources whose files carry the key of `hub`, by name."""

@@ -2,7 +2,7 @@
 
 A site overlays its own folder: a file of the same name replaces the shipped one, other files are added, and the hubs,
 links and events of its `vault.yaml` are added to the shipped ones, or replace those of the same name, like its `hash`.
-So are the windows of its `maintenance.yaml`.
+So are the windows of its `maintenance.yaml`, and the engineers, groups, leave and swaps of its `oncall.yaml`.
 """
 
 from __future__ import annotations
@@ -30,6 +30,11 @@ from cdm_assets.catalog.model import (
     Source,
     Vault,
 )
+from cdm_assets.catalog.models import MODELS_FILE, ModelsFile, PredictionModel
+from cdm_assets.catalog.oncall import OnCall
+from cdm_assets.catalog.pipeline_consistency import ONCALL, oncall_faults, pipeline_faults
+from cdm_assets.catalog.pipelines import Pipeline
+from cdm_assets.catalog.rules import KnownModel, ScoreRange
 
 CANONICAL: Final = Path(__file__).resolve().parent.parent / "canonical"
 """The folder of the catalog that ships with the package."""
@@ -38,11 +43,13 @@ _FOLDERS: Final[Mapping[str, tuple[type[BaseModel], str]]] = {
     "sources": (Source, "source"),
     "interface": (InterfaceEntity, "entity"),
     "marts": (Mart, "mart"),
+    "pipelines": (Pipeline, "pipeline"),
 }
-_OTHER_FOLDERS: Final = ("pipelines",)
-"""Folders of a catalog that are read elsewhere."""
 MAINTENANCE_FILE: Final = "maintenance.yaml"
 """Where maintenance windows are declared, at the root of a catalog folder; it may be absent."""
+ONCALL_FILE: Final = "oncall.yaml"
+"""Where on-call is declared, at the root of a catalog folder; it may be absent."""
+_ROOT_FILES: Final = (MAINTENANCE_FILE, MODELS_FILE, ONCALL_FILE)
 
 FurtherRule = Callable[[Catalog], Iterator[Located]]
 """A rule over the whole catalog that this package cannot know, such as that of the marts' selects."""
@@ -139,13 +146,22 @@ def read_catalog(
     systems = {source.system for source in parts["sources"].values()}
     all_read = not any(folder == "sources" for folder, _ in unread)
     maintenance = _read_maintenance(roots, systems if all_read else None, faults)
+    models = _read_models(roots, faults)
+    oncall = _read_oncall(roots, faults)
+    if oncall is None:
+        unread.add((ONCALL, ""))
+    parts["sources"] = {name: _with_models(source, models) for name, source in parts["sources"].items()}
     vault = _read_vault(roots, documents, faults)
     if vault is None:
         raise CatalogError(faults)
-    catalog = Catalog(vault=vault, maintenance=maintenance, **parts)
-    rules: list[FurtherRule] = [lambda whole: faults_across(whole, unread=unread), *further_rules]
+    catalog = Catalog(vault=vault, maintenance=maintenance, models=models, oncall=oncall or OnCall(), **parts)
+    rules: list[FurtherRule] = [
+        lambda whole: faults_across(whole, unread=unread),
+        lambda whole: pipeline_faults(whole, unread=unread),
+        *further_rules,
+    ]
     for number, rule in enumerate(rules):
-        if number and faults:
+        if number > 1 and faults:
             break
         faults += [documents[folder, name].fault(at, message) for folder, name, at, message in rule(catalog)]
     if faults:
@@ -155,13 +171,13 @@ def read_catalog(
 
 def _stray_files(root: Path) -> Iterator[CatalogFault]:
     """YAML files that nobody would read."""
-    known = (*_FOLDERS, *_OTHER_FOLDERS)
+    known = tuple(_FOLDERS)
     for path in sorted(root.rglob("*.y*ml")):
         where = path.relative_to(root).parts
         if path.suffix == ".yml":
             yield CatalogFault(str(path), 0, "rename it to end in .yaml; .yml files are not read")
-        elif len(where) != 2 and where not in (("vault.yaml",), (MAINTENANCE_FILE,)):
-            expected = f"expected vault.yaml, or a file in {', '.join(known)}, or {MAINTENANCE_FILE}"
+        elif len(where) != 2 and where not in (("vault.yaml",), *((name,) for name in _ROOT_FILES)):
+            expected = f"expected vault.yaml, or a file in {', '.join(known)}, or {', or '.join(_ROOT_FILES)}"
             yield CatalogFault(str(path), 0, f"not read; {expected}")
         elif len(where) == 2 and where[0] not in known:
             close = get_close_matches(where[0], known, n=1)
@@ -214,12 +230,14 @@ def _message(document: _Document, error: Any, model: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"{where}: required key is missing"
     if error["type"] == "union_tag_not_found":
-        return f"{where}: required key 'rule' is missing; expected one of {_rule_kinds(model)}"
+        tag = _tag_of(error)
+        return f"{where}: required key {tag!r} is missing; expected one of {_kinds(model, location, tag)}"
     if error["type"] == "union_tag_invalid":
-        kind = str(error["ctx"]["tag"])
-        close = get_close_matches(kind, _rule_kinds(model).split(", "), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"known are {_rule_kinds(model)}"
-        return f"{where}: unknown rule {kind!r}; {hint}"
+        kind, tag = str(error["ctx"]["tag"]), _tag_of(error)
+        kinds = _kinds(model, location, tag)
+        close = get_close_matches(kind, kinds.split(", "), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {kinds}"
+        return f"{where}: unknown {tag} {kind!r}; {hint}"
     if error["type"] == "string_pattern_mismatch":
         return f"{where}: {_PATTERN_WORDS.get(error['ctx']['pattern'], error['msg'])} (found {error['input']!r})"
     found = "" if isinstance(error["input"], dict | list) else f" (found {error['input']!r})"
@@ -237,9 +255,15 @@ _PATTERN_WORDS: Final = {
 }
 
 
-def _rule_kinds(model: type[BaseModel]) -> str:
-    """The rules a source may have, by name."""
-    return ", ".join(kind for inner in _models_in(model.model_fields["rules"].annotation) for kind in _tags_of(inner))
+def _tag_of(error: Any) -> str:
+    """The key that tells the models of a union apart: `rule` or `check`."""
+    return str(error["ctx"]["discriminator"]).strip("'")
+
+
+def _kinds(model: type[BaseModel], location: Sequence[str | int], tag: str) -> str:
+    """What the key `tag` may say in the list of `model` that holds `location`: `rules` or `checks`, by name."""
+    listed = model.model_fields[str(location[0])].annotation
+    return ", ".join(kind for inner in _models_in(listed) for kind in _tags_of(inner, tag))
 
 
 def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
@@ -247,7 +271,7 @@ def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
     models = [model]
     for part in location:
         fields = {(field.alias or name): field for each in models for name, field in each.model_fields.items()}
-        tagged = [each for each in models if part in _tags_of(each)]
+        tagged = [each for each in models if part in (*_tags_of(each, "rule"), *_tags_of(each, "check"))]
         if tagged:
             models = tagged
         elif part in fields:
@@ -255,9 +279,9 @@ def _keys_at(model: type[BaseModel], location: Sequence[str | int]) -> set[str]:
     return {field.alias or name for each in models for name, field in each.model_fields.items()}
 
 
-def _tags_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """The values of `rule` that mean `model`."""
-    field = model.model_fields.get("rule")
+def _tags_of(model: type[BaseModel], tag: str) -> tuple[str, ...]:
+    """The values of the key `tag` that mean `model`."""
+    field = model.model_fields.get(tag)
     return get_args(field.annotation) if field else ()
 
 
@@ -295,6 +319,41 @@ def _read_vault(
         added |= {"hash": vault.hash} if "hash" in vault.model_fields_set else {}
         merged = merged.model_copy(update=added)
     return merged
+
+
+def _read_models(roots: Sequence[Path], faults: list[CatalogFault]) -> dict[str, PredictionModel]:
+    """The declared models; a site's file takes the place of the one that ships, as with every file of a catalog."""
+    paths = [root / MODELS_FILE for root in roots if (root / MODELS_FILE).exists()]
+    document = _read(paths[-1], faults) if paths else None
+    file = _parsed(document, ModelsFile, faults) if document else None
+    return file.models if isinstance(file, ModelsFile) else {}
+
+
+def _with_models(source: Source, models: Mapping[str, PredictionModel]) -> Source:
+    """The source with the declared models in its rules about them."""
+    rules = tuple(
+        rule.model_copy(update={"models": dict(models)}) if isinstance(rule, KnownModel | ScoreRange) else rule
+        for rule in source.rules
+    )
+    return source.model_copy(update={"rules": rules}) if rules != source.rules else source
+
+
+def _read_oncall(roots: Sequence[Path], faults: list[CatalogFault]) -> OnCall | None:
+    """The shipped on-call file with each overlay's laid over it; None where one of them cannot be used."""
+    parts: list[tuple[_Document, OnCall]] = []
+    paths = [root / ONCALL_FILE for root in roots if (root / ONCALL_FILE).exists()]
+    for path in paths:
+        document = _read(path, faults)
+        part = _parsed(document, OnCall, faults) if document else None
+        if document is not None and isinstance(part, OnCall):
+            parts.append((document, part))
+    whole = OnCall()
+    for _, part in parts:
+        whole = whole.overlaid_with(part)
+    if len(parts) == len(paths):
+        for document, part in parts:
+            faults += [document.fault(at, message) for at, message in oncall_faults(part, whole)]
+    return whole if len(parts) == len(paths) else None
 
 
 def _read_maintenance(

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from cdm_assets.catalog.base import Identifier, Strict
+from cdm_assets.catalog.models import PredictionModel
 from cdm_assets.catalog.types import OnFailure
 
 
@@ -159,5 +160,63 @@ class Referential(_Rule):
         return on_failure
 
 
+class Dated(_OneColumnRule):
+    """The date is the business date of the file."""
+
+    rule: Literal["dated"]
+
+
+class _ModelRule(_Rule):
+    model: Identifier
+    """The column that names the model."""
+    models: dict[str, PredictionModel] = Field(default_factory=dict)
+    """Those of `models.yaml`; the catalog's reader fills them in, so that a rule says all that it is about."""
+
+
+class KnownModel(_ModelRule):
+    """The model is declared in `models.yaml`, in this version, which is valid by the date in `date`."""
+
+    rule: Literal["known_model"]
+    version: Identifier
+    date: Identifier
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
+        return (self.model, self.version, self.date)
+
+
+class ScoreRange(_ModelRule):
+    """The score lies between the `min_score` and `max_score` of its model, both inclusive, or is NULL."""
+
+    rule: Literal["score_range"]
+    score: Identifier
+
+    @property
+    def columns_read(self) -> tuple[str, ...]:
+        """The columns of the source that the rule looks at, the blamed one first."""
+        return (self.score, self.model)
+
+
+class Known(_OneColumnRule):
+    """The value is a key of the state entity `entity` of the interface as of the business date.
+
+    Decided by the mart that `judges` the source, whose partition stands behind both and is loaded again when either
+    changes: so which records are rejected is a function of the files, not of the order in which they came. The landing
+    zone and the vault hold the record as received.
+    """
+
+    rule: Literal["known"]
+    entity: Identifier
+
+    @field_validator("on_failure")
+    @classmethod
+    def _only_rejects(cls, on_failure: OnFailure) -> OnFailure:
+        if on_failure is not OnFailure.REJECT:
+            raise ValueError("a known rule can only `reject`; for `block` or `warn` use referential")
+        return on_failure
+
+
 RowRule = NotNull | Unique | Domain | Range | NonNegative | DateOrder | Format | Length | CompleteWhen
-Rule = Annotated[RowRule | Referential, Field(discriminator="rule")]
+ModelRule = Dated | KnownModel | ScoreRange
+Rule = Annotated[RowRule | ModelRule | Referential | Known, Field(discriminator="rule")]

@@ -21,7 +21,9 @@ class Layer(StrEnum):
     INTERFACE = "itf"
     AGGREGATE = "agg"
     CUSTOMER_360 = "cs_360_db"
+    METRICS = "metrics"
     PUBLISH = "cdm_publish_db"
+    INGEST = "cdm_ingest_db"
     CONTROL = "cdp_metadata"
 
 

@@ -1,12 +1,13 @@
 r"""One extract file: its layout, its bytes, and how those bytes are written so that they never vary.
 
 CSV files are UTF-8 with a header line, commas, `\\n` line ends, RFC 4180 quotes only where a value needs them, and
-nothing between the commas for NULL. Gzip carries neither time nor file name.
+nothing between the commas for NULL. Gzip and Excel's zip carry neither time nor file name.
 """
 
 import csv
 import gzip
 import io
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -14,8 +15,15 @@ from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Protocol
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import duckdb
+from openpyxl import Workbook
+
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+"""The earliest time a zip entry can have."""
+_NO_TIME_TEXT = b"1980-01-01T00:00:00Z"
+_WORKBOOK_TIME = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +85,35 @@ def parquet_file(layout: Layout, relation: duckdb.DuckDBPyRelation) -> ExtractFi
         relation.write_parquet(str(path))
         content = path.read_bytes()
     return ExtractFile(layout, len(relation), content)
+
+
+def json_lines_file(layout: Layout, lines: Sequence[str]) -> ExtractFile:
+    """`lines`, a JSON object each, gzipped when the layout's file name says so."""
+    content = "".join(f"{line}\n" for line in lines).encode()
+    return ExtractFile(layout, len(lines), _gzipped(content) if layout.file_name.endswith(".gz") else content)
+
+
+def excel_file(layout: Layout, rows: Sequence[Sequence[object]], *, sheet: str) -> ExtractFile:
+    """`rows` as the one sheet of an .xlsx workbook below a header row; numbers and dates as Excel knows them."""
+    workbook = Workbook(write_only=True)
+    table = workbook.create_sheet(sheet)
+    for row in (layout.columns, *rows):
+        table.append(list(row))
+    written = io.BytesIO()
+    workbook.save(written)
+    return ExtractFile(layout, len(rows), _without_times(written))
+
+
+def _without_times(workbook: io.BytesIO) -> bytes:
+    """The workbook without the times at which it was written."""
+    timeless = io.BytesIO()
+    with ZipFile(workbook) as parts, ZipFile(timeless, "w") as copy:
+        for name in sorted(parts.namelist()):
+            content = parts.read(name)
+            if name == "docProps/core.xml":
+                content = _WORKBOOK_TIME.sub(_NO_TIME_TEXT, content)
+            copy.writestr(ZipInfo(name, _NO_TIME), content, compress_type=ZIP_DEFLATED)
+    return timeless.getvalue()
 
 
 def _gzipped(content: bytes) -> bytes:

@@ -14,20 +14,30 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from cdm_assets.demo.accounts import ACCOUNT, ACCOUNT_STATUS, Accounts, AccountStatuses, plan_accounts
 from cdm_assets.demo.business_dates import FIRST_DATE, LAST_DATE, dates_between
 from cdm_assets.demo.campaigns import CAMPAIGN, Campaigns, read_campaigns
+from cdm_assets.demo.clicks import CLICK, Clicks
 from cdm_assets.demo.completejourney import CompleteJourney
 from cdm_assets.demo.contacts import CONTACT, Contacts
 from cdm_assets.demo.coupons import OFFER, RESPONSE, Offers, Responses
 from cdm_assets.demo.customers import CUSTOMER, Customers
+from cdm_assets.demo.experiments import (
+    EXPERIMENT,
+    EXPERIMENT_ASSIGNMENT,
+    ExperimentAssignments,
+    Experiments,
+    plan_assignments,
+)
 from cdm_assets.demo.extract import DailySource, ExtractFile, Layout
+from cdm_assets.demo.finance import LEDGER, PAYROLL, SPEND, Ledger, Payroll, Spend
 from cdm_assets.demo.flowcharts import FLOWCHART, FLOWCHART_RUN, FlowchartRuns, Flowcharts, plan_flowcharts
 from cdm_assets.demo.landing_readme import landing_readme
 from cdm_assets.demo.products import PRODUCT, Products
 from cdm_assets.demo.transactions import TRANSACTION, Transactions
 
 # Raise it with every change to what is written: folders of another version are written anew.
-GENERATOR_VERSION = 1
+GENERATOR_VERSION = 2
 MANIFEST_NAME = "_manifest.json"
 README_NAME = "README.txt"
 LAYOUTS: tuple[Layout, ...] = (
@@ -40,6 +50,14 @@ LAYOUTS: tuple[Layout, ...] = (
     TRANSACTION,
     FLOWCHART,
     FLOWCHART_RUN,
+    ACCOUNT,
+    ACCOUNT_STATUS,
+    SPEND,
+    PAYROLL,
+    LEDGER,
+    CLICK,
+    EXPERIMENT,
+    EXPERIMENT_ASSIGNMENT,
 )
 _OWN_NAMES = frozenset({MANIFEST_NAME, *(layout.file_name for layout in LAYOUTS)})
 
@@ -92,6 +110,7 @@ def _open_sources() -> Sequence[DailySource]:
     journey = CompleteJourney()
     campaigns = read_campaigns(journey)
     flowcharts = plan_flowcharts(journey, campaigns)
+    accounts, assignments = plan_accounts(journey), plan_assignments(journey)
     return (
         Customers(journey),
         Products(journey),
@@ -102,6 +121,14 @@ def _open_sources() -> Sequence[DailySource]:
         Transactions(journey),
         Flowcharts(flowcharts),
         FlowchartRuns(flowcharts),
+        Accounts(accounts),
+        AccountStatuses(accounts),
+        Spend(),
+        Payroll(),
+        Ledger(journey),
+        Clicks(journey, assignments),
+        Experiments(),
+        ExperimentAssignments(assignments),
     )
 
 

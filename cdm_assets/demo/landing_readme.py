@@ -18,6 +18,7 @@ GENERATED columns are invented: drawn from seeded random generators, and no stat
 product or campaign. Do not draw conclusions from them.
 
 CSV files are UTF-8 with a header line, commas, \\n line ends and RFC 4180 quotes where needed; empty is NULL.
+A .jsonl file has a JSON object a line, an .xlsx file one sheet with the column names in its first row.
 """
 
 

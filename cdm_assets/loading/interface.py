@@ -6,19 +6,21 @@ A *state* entity's partition holds every key of its spine known on that date, wi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
-from cdm_assets.catalog.model import Catalog, EntityKind, InterfaceColumn, InterfaceEntity
+from cdm_assets.catalog.model import Catalog, EntityKind, InterfaceColumn, InterfaceEntity, Preference
 from cdm_assets.loading.stamp import in_range, next_or_never
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.tables import Tables
 
 _Origins = dict[str, sa.FromClause]
 """Vault tables by name, as they take part in an entity's select."""
+_Choice = Callable[[Mapping[str, ColumnElement[Any]]], ColumnElement[Any]]
+"""One of several values, given by their references."""
 
 
 def interface_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> sa.Select[Any]:
@@ -67,7 +69,8 @@ def _state_select(tables: Tables, entity: InterfaceEntity, dates: DateRange) -> 
         column = histories[table].c[name]
         return sa.case((column == sa.true(), sa.true()), else_=sa.false()) if name == "is_listed" else column
 
-    columns = [_canonical(column, referenced).label(column.name) for column in entity.columns]
+    choose = _latest(histories) if entity.prefer is Preference.LATEST else _first
+    columns = [_canonical(column, referenced, choose).label(column.name) for column in entity.columns]
     return sa.select(grid.c.business_date, *columns).select_from(joined)
 
 
@@ -149,10 +152,32 @@ def _satellites_used(catalog: Catalog, entity: InterfaceEntity) -> list[str]:
     return [name for name in catalog.satellites if f"s_{name}" in used]
 
 
-def _canonical(column: InterfaceColumn, referenced: Callable[[str], ColumnElement[Any]]) -> ColumnElement[Any]:
-    """The first reference that has a value, its codes converted, else the default."""
-    values = [referenced(reference) for reference in column.from_]
-    value = sa.func.coalesce(*values) if len(values) > 1 else values[0]
+def _first(values: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+    """The first value there is."""
+    return sa.func.coalesce(*values.values())
+
+
+def _latest(histories: Mapping[str, sa.Subquery]) -> _Choice:
+    """The value of the satellite whose row, as of the date, began last; the first of those that began together."""
+
+    def choose(values: Mapping[str, ColumnElement[Any]]) -> ColumnElement[Any]:
+        began = {table: histories[table].c.business_date for table in (reference.split(".")[0] for reference in values)}
+        preferred = []
+        for reference, value in values.items():
+            mine = began[reference.split(".")[0]]
+            others = [sa.or_(other.is_(None), other <= mine) for other in began.values() if other is not mine]
+            preferred.append((sa.and_(mine.is_not(None), *others), value))
+        return sa.case(*preferred)
+
+    return choose
+
+
+def _canonical(
+    column: InterfaceColumn, referenced: Callable[[str], ColumnElement[Any]], choose: _Choice = _first
+) -> ColumnElement[Any]:
+    """The preferred of the references, its codes converted, else the default."""
+    values = {reference: referenced(reference) for reference in column.from_}
+    value = choose(values) if len(values) > 1 else next(iter(values.values()))
     if column.codes:
         value = sa.case(*((value == code, canonical) for code, canonical in column.codes.items()), else_=value)
     return value if column.default is None else sa.func.coalesce(value, column.default)

@@ -35,14 +35,15 @@ from cdm_assets.loading.staging import FrameFaults, Staging, staging
 from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import key_text
 from cdm_assets.validation.exact_text import exact_format, is_retyped, readable_as
-from cdm_assets.validation.rules import expectation, row_rules, violates
+from cdm_assets.validation.rules import expectation, judged_later, row_rules, violates
 from cdm_assets.warehouse.column_drift import ColumnDrift, DriftKind, FoundColumn
 from cdm_assets.warehouse.dates import ranges_of
 from cdm_assets.warehouse.file_faults import FileFault, RecordFault
 from cdm_assets.warehouse.functions import canonical_text, matches
+from cdm_assets.warehouse.json_lines import received_lines
 from cdm_assets.warehouse.landing_area import Content, LandingArea, Place, file_name_of
 from cdm_assets.warehouse.landing_files import LandingFile, checked_file, columns_fault, records_of, unreadable
-from cdm_assets.warehouse.tables import EXTRA, TIMESTAMP, Tables, sql_type
+from cdm_assets.warehouse.tables import BUSINESS_DATE, EXTRA, TIMESTAMP, Tables, sql_type
 
 
 class RecordsLost(Exception):
@@ -99,7 +100,9 @@ class StagedFiles:
             count, place = counts[day], (source.source, day)
             loaded[place] = None
             if file is not None:
-                found = Loaded(count.read, count.inserted, count.rejected, earliest.get(day), file.drift or None)
+                found = Loaded(
+                    count.read, count.inserted, count.rejected, earliest.get(day), self._stage.drift_of(file)
+                )
                 loaded[place] = (self._registered[day], found)
         rejected = {(source.source, day): str(fault) for day, fault in self.file_faults.items()}
         end_loading(self._stage.connection, self._tables, loaded, rejected, stamp)
@@ -263,9 +266,13 @@ def _replace_partitions(
     if len(rejected) != sum(count.rejected for count in counts.values()):
         raise RecordsLost(f"{table.name}: {len(rejected)} records were explained of those that did not load: {counts}")
     records = tables["cdp_metadata.rejected_record"]
+    by_landing = sa.not_(judged_later(records))
     of_dates = [records.c.business_date.between(dates.first, dates.last) for dates in ranges_of(files)]
     replace_rows(
-        connection, records, sa.and_(records.c.source == source.source, sa.or_(sa.false(), *of_dates)), rejected
+        connection,
+        records,
+        sa.and_(records.c.source == source.source, by_landing, sa.or_(sa.false(), *of_dates)),
+        rejected,
     )
     return counts
 
@@ -285,7 +292,7 @@ def _row_tests(stage: Staging) -> list[_RowTest]:
             _RowTest(_unreadable(value, column), f"type:{column.name}", (column.name,), readable_as(column.type))
         )
     for rule in row_rules(source, OnFailure.REJECT):
-        broken = violates(rule, source, lambda name: _typed(text[name], source.columns_by_name[name]))
+        broken = violates(rule, source, lambda name: _value(text, source, name))
         tests.append(_RowTest(broken, rule.label, rule.columns_read, expectation(rule)))
     return tests
 
@@ -304,6 +311,11 @@ def _unreadable(value: ColumnElement[Any], column: Column) -> ColumnElement[bool
     not_so_written = sa.not_(matches(value, sa.literal_column(f"'{exact_format(column.type)}'")))
     not_castable = sa.try_cast(value, sql_type(column.type)).is_(None)
     return sa.and_(value.is_not(None), sa.or_(not_so_written, not_castable))
+
+
+def _value(text: Any, source: Source, name: str) -> ColumnElement[Any]:
+    """The typed value of a column of the staged records; the business date is that of their file."""
+    return text[name] if name == BUSINESS_DATE else _typed(text[name], source.columns_by_name[name])
 
 
 def _typed(value: ColumnElement[Any], column: Column) -> ColumnElement[Any]:
@@ -381,15 +393,32 @@ def _rejected_records(
         staged = repr(dict(zip(names, values, strict=True)))
         faults[name][number] = RecordFault(number, test.rule, test.columns[0], reason, staged)
     for file in files.values():
-        common = {
-            "source": source.source,
-            "business_date": file.business_date,
-            "file_name": file.name,
-            "whole_file": False,
-            **stamp.row,
-        }
+        common = _common(source, file.business_date, file.name, stamp)
         for broken in (*stage.record_faults.get(file.name, ()), *_located(source, file, faults[file.name])):
             yield common | _as_row(broken)
+
+
+def rejected_rows(
+    source: Source,
+    day: date,
+    file_name: str,
+    file: LandingFile | None,
+    faults: Mapping[int, RecordFault],
+    stamp: Stamp,
+) -> Iterator[dict[str, Any]]:
+    """Rows of `rejected_record` for records of a file by number; line and text as received where `file` is at hand."""
+    located = _located(source, file, faults) if file is not None else faults.values()
+    yield from (_common(source, day, file_name, stamp) | _as_row(fault) for fault in located)
+
+
+def _common(source: Source, day: date, file_name: str, stamp: Stamp) -> dict[str, Any]:
+    return {
+        "source": source.source,
+        "business_date": day,
+        "file_name": file_name,
+        "whole_file": False,
+        **stamp.row,
+    }
 
 
 def _found(test: _RowTest, names: Sequence[str], values: Sequence[str | None]) -> str:
@@ -413,6 +442,9 @@ def _located(source: Source, file: LandingFile, faults: Mapping[int, RecordFault
         for record in records_of(file):
             if record.number in faults:
                 yield replace(faults[record.number], line=record.line, raw_text=record.raw_text)
+    elif source.files.format is FileFormat.JSON_LINES and faults:
+        received = received_lines(file.path, file.name, faults)
+        yield from (replace(faults[line], raw_text=text) for line, text in received.items())
     else:
         yield from (faults[number] for number in sorted(faults))
 

@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
+from cdm_assets.catalog.types import Layer
+from cdm_assets.loading.staleness import mark
 from cdm_assets.loading.stamp import Stamp, in_range
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.landing_area import Content, FileStamp, LandingArea, Place
@@ -109,7 +111,9 @@ def register_arrivals(  # noqa: PLR0913 - each says something else about one loo
 
     Only files whose stamp is new are read, into the archive, until `give_up_at` (`time.monotonic`); the rest waits for
     the next look. With `is_everything`, files known and not among `found` are gone too. The transaction is the
-    caller's. Raises OSError of a remote landing area, such as ConnectionError, if it may pass (`is_transient`).
+    caller's. Partitions whose loaded content is back after a refused one are marked stale.
+
+    Raises OSError of a remote landing area, such as ConnectionError, if it may pass (`is_transient`).
     """
     look = Look()
     known = _live_identities(connection, tables, None if is_everything else found)
@@ -146,6 +150,9 @@ def register_arrivals(  # noqa: PLR0913 - each says something else about one loo
         look.fetched[place] = content
         after[place] = _with_content(before, place, content, file_stamp, stamp)
         known_content = any(row.sha256 == content.sha256 for row in before)
+        if before and before[-1].state == State.REJECTED and after[place][-1].state == State.LOADED:
+            key = f"{Layer.LANDING}.{tables.catalog.sources[place[0]].table}"  # its checks tell of the refused content
+            mark(connection, tables, key, [place[1]], "the file is again the one that was loaded", stamp)
         (look.delivered_again if known_content else look.arrived).append(place)
     _rewrite(connection, tables, after)
     return look

@@ -26,15 +26,24 @@ class TokenKeyError(Exception):
 
 
 def publish_select(tables: Tables, mart: Mart, dates: DateRange) -> sa.Select[Any]:
-    """The rows of `mart` for `dates`, direct and sensitive columns as tokens.
+    """The rows of `mart` for `dates`, direct and sensitive columns as tokens, beside them what the mart is enriched by.
 
     The statement has one parameter, `token_key`; it is bound at execution, so the key is in no compiled text.
     """
     table = tables[f"{mart.layer.value}.{mart.mart}"]
-    columns = [
-        token(table.c[c.name], c.type).label(c.name) if c.pii.tokenized else table.c[c.name] for c in mart.columns
-    ]
-    return sa.select(table.c.business_date, *columns).where(in_range(table.c.business_date, dates))
+    joined: sa.FromClause = table
+    origin = dict.fromkeys((column.name for column in mart.columns), table)
+    if mart.enriched_by is not None:
+        enrichment_mart = tables.catalog.marts[mart.enriched_by]
+        enrichment = tables[f"{enrichment_mart.layer.value}.{mart.enriched_by}"]
+        same_row = [enrichment.c[name] == table.c[name] for name in ("business_date", *mart.key)]
+        joined = table.outerjoin(enrichment, sa.and_(*same_row))
+        origin = {c.name: origin.get(c.name, enrichment) for c in tables.catalog.published_columns(mart)}
+    columns = []
+    for column in tables.catalog.published_columns(mart):
+        value = origin[column.name].c[column.name]
+        columns.append(token(value, column.type).label(column.name) if column.pii.tokenized else value)
+    return sa.select(table.c.business_date, *columns).select_from(joined).where(in_range(table.c.business_date, dates))
 
 
 def token(value: ColumnElement[Any], column_type: ColumnType) -> ColumnElement[Any]:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.landing import staged_files
-from cdm_assets.loading.staleness import mark_readers, stale_partitions
+from cdm_assets.loading.staleness import mark_readers, stale_partitions, unmark
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.warehouse.dates import ranges_of
@@ -52,8 +52,11 @@ def partitions_affected(
                 days = {day for source in loads.sources_of(key) for day in days_of.get(source, ())}
                 if days:
                     affected[key] = frozenset(days)
+                if key.startswith(f"{Layer.LANDING}."):
+                    mark_readers(connection, loads, key, ranges_of(days), stamp)
                 if key.startswith(f"{Layer.VAULT}."):
                     for number, dates in enumerate(ranges_of(days)):
+                        unmark(connection, loads.tables, key, dates)
                         moved = loads.fill(connection, key, dates, stamp.nth(number))
                         mark_readers(connection, loads, key, moved, stamp)
             affected |= stale_partitions(connection, loads)

@@ -21,8 +21,17 @@ import sqlalchemy as sa
 
 from cdm_assets.catalog.model import FileFormat, Source
 from cdm_assets.validation.exact_text import is_retyped
+from cdm_assets.warehouse.column_drift import FoundColumn, column_drift, summary
 from cdm_assets.warehouse.file_faults import FileFault, RecordFault
-from cdm_assets.warehouse.landing_files import LandingFile, Record, may_hold_no_record, records_of
+from cdm_assets.warehouse.json_lines import JSON, JsonRecord, json_of, json_records, text_of
+from cdm_assets.warehouse.landing_files import (
+    LandingFile,
+    Record,
+    columns_fault,
+    may_hold_no_record,
+    readable,
+    records_of,
+)
 from cdm_assets.warehouse.tables import EXTRA
 
 _CSV_OPTIONS: Final = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
@@ -41,10 +50,10 @@ FrameFaults = Callable[[Source, pd.DataFrame], Sequence[RecordFault]]
 class Staging:
     """The staged records of one source's files.
 
-    `table` has business_date, source_file, source_row (the record's number in its file, the row of a sheet), every
-    column as text, empty text as NULL, and the columns that are not declared as JSON. `record_faults` holds the records
-    that are not CSV, not UTF-8, have too many or few fields, or are refused by `frame_faults`; `file_faults` the files
-    that turned out unreadable.
+    `table` has business_date, source_file, source_row (the record's number in its file, the row of a sheet, the line of
+    a JSON object), every column as text, empty text as NULL, and the columns that are not declared as JSON.
+    `record_faults` holds the records that are no CSV or JSON, not UTF-8, have too many or few fields, or are refused
+    by `frame_faults`; `file_faults` the files that turned out unreadable.
     """
 
     def __init__(self, connection: sa.Connection, source: Source, frame_faults: FrameFaults | None = None) -> None:
@@ -61,6 +70,7 @@ class Staging:
         )
         self.record_faults: dict[str, list[RecordFault]] = {}
         self.file_faults: dict[date, FileFault] = {}
+        self._drift_of_keys: dict[str, str] = {}
 
     def read(self, files: Iterable[LandingFile]) -> None:
         """Stage `files`. Each statement is its own transaction: a reader that fails would abort a longer one."""
@@ -68,6 +78,11 @@ class Staging:
         if self.source.files.format is FileFormat.EXCEL:
             for file in ordered:
                 self._read_sheet(file)
+            self._check_row_counts(ordered)
+            return
+        if self.source.files.format is FileFormat.JSON_LINES:
+            for file in ordered:
+                self._read_json_lines(file)
             self._check_row_counts(ordered)
             return
         with_care = [file for file in ordered if file.csv_bytes is not None and file.csv_bytes.misread_in_bulk]
@@ -87,6 +102,10 @@ class Staging:
         for name, faults in self.record_faults.items():
             counts[name] = counts.get(name, 0) + len(faults)
         return counts
+
+    def drift_of(self, file: LandingFile) -> str | None:
+        """How the columns of a file that was read differ from the declared ones; None where they do not."""
+        return self._drift_of_keys.get(file.name, file.drift) or None
 
     def _staged_rows(self) -> dict[str, int]:
         query = sa.select(self.table.c.source_file, sa.func.count()).group_by(self.table.c.source_file)
@@ -231,6 +250,44 @@ class Staging:
         with self.connection.begin(), self._registered("sheet_records", pa.table(columns)):
             self.connection.exec_driver_sql(f"insert into {_quoted(self.table.name)} select * from sheet_records")  # noqa: S608
 
+    def _read_json_lines(self, file: LandingFile) -> None:
+        """Stage the objects of a file of JSON lines; remember the lines that hold none."""
+        faulty = self.record_faults.setdefault(file.name, [])
+        keys: dict[str, None] = {}
+        sound_records = 0
+        try:
+            with self.connection.begin():
+                records = json_records(file.path, file.name)
+                while batch := list(islice(records, _RECORDS_A_STATEMENT)):
+                    faulty += [record.fault for record in batch if record.fault is not None]
+                    sound = [record for record in batch if record.fault is None]
+                    sound_records += len(sound)
+                    for record in sound:
+                        keys.update(dict.fromkeys(record.content))
+                    self._stage_objects(file, sound)
+                _refuse_other_json(file, faulty, sound_records)
+                if sound_records:
+                    self._drift_of_keys[file.name] = _drift_of_keys(self.source, keys, file.name)
+        except FileFault as fault:
+            self.file_faults[file.business_date] = fault
+        except OSError as fault:
+            self.file_faults[file.business_date] = FileFault(file.name, "unreadable", str(fault))
+
+    def _stage_objects(self, file: LandingFile, records: Sequence[JsonRecord]) -> None:
+        declared = {column.file_name for column in self.source.columns}
+        columns: dict[str, pa.Array] = {
+            "business_date": pa.array([file.business_date] * len(records), pa.date32()),
+            "source_file": pa.array([file.name] * len(records), pa.string()),
+            "source_row": pa.array([record.line for record in records], pa.int64()),
+        }
+        for column in self.source.columns:
+            values = [text_of(record.content.get(column.file_name)) for record in records]
+            columns[column.name] = pa.array(values, pa.string())
+        undeclared = ({k: v for k, v in record.content.items() if k not in declared} for record in records)
+        columns[EXTRA] = pa.array([json_of(values) if values else None for values in undeclared], pa.string())
+        with self._registered("json_objects", pa.table(columns)):
+            self.connection.exec_driver_sql(f"insert into {_quoted(self.table.name)} select * from json_objects")  # noqa: S608
+
     def _check_row_counts(self, files: Sequence[LandingFile]) -> None:
         """Refuse files that hold another number of records than promised, or none where some are expected."""
         counts = self.rows_by_file()
@@ -242,7 +299,8 @@ class Staging:
                 reason = f"expected {file.manifest_rows} records as the manifest says, found {found}"
                 self.file_faults[file.business_date] = FileFault(file.name, "manifest", reason)
             elif found == 0 and not may_hold_no_record(self.source):
-                reason = "expected records, found only a header; set `may_be_empty: true` if that is legal"
+                found_instead = "none" if self.source.files.format is FileFormat.JSON_LINES else "only a header"
+                reason = f"expected records, found {found_instead}; set `may_be_empty: true` if that is legal"
                 self.file_faults[file.business_date] = FileFault(file.name, "empty", reason, line=1)
 
     @contextmanager
@@ -268,6 +326,36 @@ def staging(connection: sa.Connection, source: Source, frame_faults: FrameFaults
         connection.rollback()
         with connection.begin():
             stage.table.drop(connection, checkfirst=False)
+
+
+def _refuse_other_json(file: LandingFile, faulty: Sequence[RecordFault], sound_records: int) -> None:
+    """Raise FileFault where most lines hold no object: rejecting them one by one would empty the partition."""
+    if not faulty:
+        return
+    first = faulty[0]
+    is_list = first.line == 1 and first.raw_text.lstrip().startswith("[")
+    if is_list or not sound_records:
+        held = "the file is one list" if is_list else "no line holds an object"
+    elif is_retyped(misfits=len(faulty), filled=len(faulty) + sound_records):
+        held = f"{len(faulty)} of {len(faulty) + sound_records} lines hold no object"
+    else:
+        return
+    reason = f"{held}; expected JSON lines, one object a line. Line {first.line}: {first.reason}"
+    raise FileFault(file.name, JSON, reason, line=first.line)
+
+
+def _drift_of_keys(source: Source, keys: Iterable[str], name: str) -> str:
+    """How the keys of a file differ from the declared columns, in words; their order means nothing.
+
+    Raises FileFault where no record has a needed one.
+    """
+    found = list(keys)
+    declared = [column.file_name for column in source.columns if column.file_name in found]
+    in_order = [*declared, *(key for key in found if key not in declared)]
+    drift = column_drift(source, [FoundColumn(readable(key)) for key in in_order])
+    if any(each.is_fatal for each in drift):
+        raise columns_fault(name, drift)
+    return summary(drift)
 
 
 def _retyped_column(source: Source, sheet: pd.DataFrame, faults: Sequence[RecordFault]) -> tuple[str, str] | None:

@@ -1,9 +1,9 @@
 """Which loaded partitions a load leaves out of line with what they read.
 
 The vault's loads say as of which dates something changed; behind the vault it follows from what a table reads: the
-same date, every earlier date, or nothing. A load marks the partitions of its direct readers in `stale_partition`, in
-the transaction in which it changes what they read, and takes the marks off its own. So the marks outlive a crash, and
-whatever was loaded, the marks and what follows from them are all that has to be loaded again.
+same date, that and the one before, every earlier date, or nothing. A load marks the partitions of its direct readers in
+`stale_partition`, in the transaction in which it changes what they read, and takes the marks off its own. So the marks
+outlive a crash, and whatever was loaded, the marks and what follows from them are all that has to be loaded again.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from cdm_assets.catalog.model import Catalog
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.interface import interface_reach
-from cdm_assets.loading.marts.registry import SAME_DATE_ONLY
+from cdm_assets.loading.marts.registry import DATE_BEFORE_TOO, SAME_DATE_ONLY
 from cdm_assets.loading.stamp import Stamp, in_range, insert_select, replace_rows
-from cdm_assets.warehouse.dates import DateRange, from_on, ranges_of
+from cdm_assets.warehouse.dates import NEVER, ONE_DAY, DateRange, from_on, ranges_of
 from cdm_assets.warehouse.tables import Tables
 
 
@@ -53,8 +53,10 @@ def reach(catalog: Catalog, reader: str, upstream: str, changed: Sequence[DateRa
             return changed
         case Layer.INTERFACE:
             return interface_reach(catalog.interface[name], upstream, changed)
-        case _ if upstream in SAME_DATE_ONLY.get(name, ()):
+        case _ if upstream in SAME_DATE_ONLY.get(name, ()) or upstream.startswith(f"{Layer.LANDING}."):
             return changed
+        case _ if upstream in DATE_BEFORE_TOO.get(name, ()):
+            return [DateRange(dates.first, min(dates.last, NEVER - ONE_DAY) + ONE_DAY) for dates in changed]
         case _:
             return [from_on(min(dates.first for dates in changed))]
 

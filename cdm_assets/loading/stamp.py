@@ -56,6 +56,28 @@ def insert_select(table: sa.Table, select: sa.Select[Any] | sa.CompoundSelect[An
     return sa.insert(table).from_select([*names, *AUDIT_COLUMNS], stamped)
 
 
+def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[Any, Any]], stamp: Stamp) -> None:
+    """Insert rows that Python made, all of the same columns, stamped."""
+    stamped = [{**row, **stamp.row} for row in rows]
+    if stamped and connection.dialect.name == "duckdb":
+        _insert_arrow(connection, table, stamped)
+    elif stamped:
+        connection.execute(sa.insert(table), stamped)
+
+
+def _insert_arrow(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """DuckDB's way of taking many rows; by parameters it takes a millisecond for each."""
+    import pyarrow as pa  # noqa: PLC0415 - only here, and the command starts without it
+
+    dbapi: Any = connection.connection.dbapi_connection
+    dbapi.register("made_rows", pa.table({name: pa.array([row[name] for row in rows]) for name in rows[0]}))
+    try:
+        made = sa.table("made_rows", *(sa.column(name) for name in rows[0]))
+        connection.execute(sa.insert(table).from_select(list(rows[0]), sa.select(*made.c)))
+    finally:
+        dbapi.unregister("made_rows")
+
+
 def in_range(column: ColumnElement[Any], dates: DateRange) -> ColumnElement[bool]:
     """True where a date lies in `dates`; an equality for one date, which engines prune best."""
     return column == dates.first if len(dates) == 1 else column.between(dates.first, dates.last)

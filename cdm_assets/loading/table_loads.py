@@ -16,17 +16,26 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from cdm_assets.catalog.model import Catalog, Source
+from cdm_assets.catalog.model import Catalog, Mart, Source
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.interface import interface_select
+from cdm_assets.loading.known_rules import record_unknown, tables_judged_by
 from cdm_assets.loading.landing import StagedFiles, staged_files
-from cdm_assets.loading.marts.registry import MARTS
+from cdm_assets.loading.marts.registry import COMPUTED, MARTS
 from cdm_assets.loading.publish import TOKEN_KEY_PARAMETER, publish_select
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
 from cdm_assets.loading.satellites import Satellite, load_satellite
 from cdm_assets.loading.staging import FrameFaults
 from cdm_assets.loading.staleness import mark_readers, unmark
-from cdm_assets.loading.stamp import Stamp, delete_range, in_range, insert_select, replace_rows, rows_by_date
+from cdm_assets.loading.stamp import (
+    Stamp,
+    delete_range,
+    in_range,
+    insert_rows,
+    insert_select,
+    replace_rows,
+    rows_by_date,
+)
 from cdm_assets.loading.vault_keys import KeyTable, event_table, hub_table, link_table, load_keys
 from cdm_assets.validation.checks import CheckFinding, PerDate
 from cdm_assets.validation.layer_checks import ChecksOf
@@ -102,8 +111,15 @@ class TableLoads:
         for key in self.tables.partitioned:
             select = self.select(key, SOME_DATES)
             read = tables_read(select) if select is not None else frozenset()
+            read |= tables_judged_by(self.catalog, mart) if (mart := self._judging(key)) else frozenset()
             found[key] = frozenset(k for k in read if k in self.tables.partitioned and k != key)
         return found
+
+    def _judging(self, key: str) -> Mart | None:
+        """The mart behind `key` if it decides `known` rules; its copy in publish does not."""
+        layer, name = key.split(".")
+        mart = self.catalog.marts.get(name)
+        return mart if mart is not None and mart.judges and layer == mart.layer else None
 
     @cached_property
     def read_by(self) -> Mapping[str, tuple[str, ...]]:
@@ -202,7 +218,7 @@ class TableLoads:
         else:
             with context.warehouse.transaction() as connection:
                 work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
-                report = self._load_rows(work, context.token_key)
+                report = self._load_rows(work, context)
         if report is None:
             reasons = "\n".join(f"  {day}: {reason}" for day, reason in list(work.held_back.items())[:10])
             failed = [_outcome(finding) for finding in self._held_back(work)]
@@ -226,14 +242,17 @@ class TableLoads:
         work.counts |= landed.row_counts
         return self._finish(work, ranges_of(day for day in work.dates if day not in work.held_back))
 
-    def _load_rows(self, work: _Work, token_key: str) -> LoadReport | None:
+    def _load_rows(self, work: _Work, context: LoadContext) -> LoadReport | None:
         work.held_back |= self._blocked(work.connection, work.key, work.dates)
         removed = {} if work.is_new else rows_by_date(work.connection, self.tables[work.key], work.dates)
         read = self._rows_upstream(work)
         work.counts |= {day: RowCounts(read=read.get(day, 0), removed=removed.get(day, 0)) for day in work.dates}
         changed: list[DateRange] = []
         for number, part in enumerate(ranges_of(day for day in work.dates if day not in work.held_back)):
-            changed += self.fill(work.connection, work.key, part, work.stamp.nth(number), token_key=token_key)
+            changed += self.fill(work.connection, work.key, part, work.stamp.nth(number), token_key=context.token_key)
+        if mart := self._judging(work.key):
+            unknown = record_unknown(work.connection, self.tables, mart, work.dates, context.landing, work.stamp)
+            work.counts |= {day: replace(work.counts[day], rejected=count) for day, count in unknown.items()}
         return self._finish(work, changed)
 
     def _rows_upstream(self, work: _Work) -> dict[date, int]:
@@ -260,6 +279,10 @@ class TableLoads:
         select = self.select(key, dates)
         assert select is not None  # noqa: S101 - only the landing zone has none
         connection.execute(delete_range(self.tables[key], dates))
+        if name in COMPUTED and layer != Layer.PUBLISH:
+            rows = COMPUTED[name](connection.execute(select).mappings().all())
+            insert_rows(connection, self.tables[key], rows, stamp)
+            return [dates]
         parameters = {TOKEN_KEY_PARAMETER: token_key} if layer == Layer.PUBLISH else {}
         connection.execute(insert_select(self.tables[key], select, stamp), parameters)
         return [dates]
@@ -305,10 +328,19 @@ class TableLoads:
         """
         layer, name = key.split(".")
         if layer == Layer.PUBLISH:
-            return self.ancestors[key]
+            return self._gates_of_publish(key)
         if layer == Layer.VAULT and not name.startswith("h_"):
             return self.reads[key] & {f"{Layer.LANDING}.{s.table}" for s in self.catalog.sources.values()}
         return frozenset()
+
+    def _gates_of_publish(self, key: str) -> frozenset[str]:
+        """All that a published table goes back to; of what it is enriched by, only that table.
+
+        A model's bad file must not keep back what is known of customers: they are shown with the last valid score.
+        """
+        mart = self.catalog.marts[key.split(".")[1]]
+        original = f"{mart.layer}.{mart.mart}"
+        return frozenset({original}) | self.ancestors[original] | self.reads[key]
 
     def _blocked(self, connection: sa.Connection, key: str, dates: DateRange) -> dict[date, str]:
         """Dates of the range that are held back, each with the first failed check above `key`.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
@@ -26,16 +27,23 @@ from cdm_assets.catalog.types import MOST_DIGITS, ColumnType, TypeKind
 from cdm_assets.validation.exact_text import DATE_FORMAT, exact_format
 from cdm_assets.warehouse.column_drift import FoundColumn
 from cdm_assets.warehouse.file_faults import FileFault
+from cdm_assets.warehouse.json_lines import json_records, text_of
 from cdm_assets.warehouse.spreadsheets import read_sheet
 
 MOST_EXAMPLES: Final = 12
 _MEMORY_LIMIT: Final = "1GB"
+_OBJECTS_A_STATEMENT: Final = 50_000
+"""Bounds memory."""
 _CSV_OPTIONS: Final = "header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true"
 _SUFFIXES: Final = {
     ".csv": FileFormat.CSV,
     ".csv.gz": FileFormat.CSV,
     ".parquet": FileFormat.PARQUET,
     ".xlsx": FileFormat.EXCEL,
+    ".jsonl": FileFormat.JSON_LINES,
+    ".jsonl.gz": FileFormat.JSON_LINES,
+    ".ndjson": FileFormat.JSON_LINES,
+    ".ndjson.gz": FileFormat.JSON_LINES,
 }
 _OTHER_DELIMITERS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _MAGIC: Final = {b"PK\x03\x04": "a zip or Excel file", b"PAR1": "a Parquet file", b"\x1f\x8b": "gzip", b"%PDF": "a PDF"}
@@ -175,7 +183,7 @@ class SourceFile:
 
 
 def found_columns(path: Path, source: Source | None = None) -> list[ProfiledColumn]:
-    """Look at every row of a CSV (also .gz), Parquet or Excel file.
+    """Look at every row of a CSV or JSON lines (both also .gz), Parquet or Excel file.
 
     With `source` the file is read as one of it, and each of its columns has the declared type if all values load as
     that. Raises SourceFileError: no such file, empty, or not of its format.
@@ -216,6 +224,8 @@ def _read(
             return _read_excel(connection, path, source)
         case FileFormat.PARQUET:
             return _read_parquet(connection, path)
+        case FileFormat.JSON_LINES:
+            return _read_json_lines(connection, path, source)
         case FileFormat.CSV:
             names = _csv_names(path)
             _read_csv(connection, path, names)
@@ -293,6 +303,36 @@ def _read_parquet(connection: duckdb.DuckDBPyConnection, path: Path) -> list[str
     except duckdb.Error as fault:
         raise SourceFileError(f"{path} is no Parquet file: {str(fault).splitlines()[0]}") from fault
     return _checked_names(path, names)
+
+
+def _read_json_lines(connection: duckdb.DuckDBPyConnection, path: Path, source: Source | None) -> list[str]:
+    """Keys as the source declares them, the others as they first come; one that a record lacks is blank there."""
+    names: list[str] = []
+    connection.execute("create table records (c0 varchar)")
+    try:
+        records = json_records(path, path.name)
+        while batch := list(islice(records, _OBJECTS_A_STATEMENT)):
+            for record in batch:
+                if record.fault is not None:
+                    reason = f"line {record.line}: {record.fault.reason}"
+                    raise SourceFileError(f"{path} is no file of JSON lines: {reason}. Expected one object a line")
+            before = len(names)
+            names = list(dict.fromkeys((*names, *(key for record in batch for key in record.content))))
+            for position in range(max(before, 1), len(names)):
+                connection.execute(f"alter table records add column c{position} varchar")
+            texts = [pa.array([text_of(record.content.get(name)) for record in batch], pa.string()) for name in names]
+            connection.register("objects", pa.table(texts, names=[f"c{position}" for position in range(len(names))]))
+            connection.execute("insert into records select * from objects")
+            connection.unregister("objects")
+    except FileFault as fault:
+        raise SourceFileError(f"{path}: {fault.reason}") from fault
+    if not names:
+        raise SourceFileError(f"{path} holds no object with keys; expected one object a line")
+    declared = [column.file_name for column in source.columns if column.file_name in names] if source else []
+    in_order = [*declared, *(name for name in names if name not in declared)]
+    columns = ", ".join(f"c{names.index(name)} as c{position}" for position, name in enumerate(in_order))
+    connection.execute(f"create or replace table records as select {columns} from records")  # noqa: S608 - by number
+    return _checked_names(path, in_order)
 
 
 def _read_excel(connection: duckdb.DuckDBPyConnection, path: Path, source: Source | None) -> list[str]:

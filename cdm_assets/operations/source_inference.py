@@ -161,7 +161,7 @@ def _faults(text: str, name: str, catalog: Catalog) -> list[str]:
 
 def _place_of(path: Path) -> _Place:
     parent, name = ("", *path.absolute().parts)[-2:]
-    suffixes = r"(\.csv\.gz|\.csv|\.parquet|\.xlsx)$"
+    suffixes = r"(\.csv(\.gz)?|\.parquet|\.xlsx|\.(jsonl|ndjson)(\.gz)?)$"
     for text in (parent, name):
         for match in _DATE.finditer(text):
             try:

@@ -26,6 +26,10 @@ from dagster import (
 
 from cdm_assets.catalog.types import Layer, PiiClass
 from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
+from cdm_assets.operations.error_codes import code_of_exception, told, with_codes
+from cdm_assets.operations.runbooks import runbook_of
+from cdm_assets.orchestration.metric_plots import plots_of
+from cdm_assets.orchestration.ownership_of_assets import ownership_of
 from cdm_assets.orchestration.partition_events import report_partitions
 from cdm_assets.orchestration.retries import retried_when_transient
 from cdm_assets.settings import Settings
@@ -43,6 +47,18 @@ _CHECK_DESCRIPTIONS: Final = {
     "links": "Every key leads to a hub, and to a description where the source promises one.",
     "rules": "The source's data-quality rules that block or warn.",
     "totals": "Sums agree with the vault to the last digit.",
+    "no_na": "What investors see has a value.",
+    "ledger_agreement": "The figures agree with the accountants' ledger within the tolerance.",
+    "out_of_scale": "No value is far out of the scale of the days before (robust standard score).",
+    "missing_status": "Something is known of everything that began long enough ago.",
+    "expected_events": "There are rows on the days on which some are expected.",
+    "duplicates": "Rows are repeated no more than is usual.",
+    "skew": "No single key holds more than its share of the rows.",
+    "late_beyond_bound": "Events come within the bound that the source declares.",
+    "enrichment": "Every row of the table that enriches this one is shown beside one of its rows.",
+    "coverage": "Each model scores at least the share of customers that models.yaml expects.",
+    "drift": "The scores of each model are distributed as before, within what models.yaml allows.",
+    "stale_scores": "No score is older than models.yaml allows.",
 }
 
 
@@ -65,13 +81,19 @@ def table_assets(loads: TableLoads, partitions: DailyPartitionsDefinition) -> li
     return [_table_asset(loads, key, partitions) for key in loads.in_order]
 
 
+def tables_of_steps(loads: TableLoads) -> dict[str, str]:
+    """The table that each step of the asset jobs and of `repair` loads."""
+    repairs = {f"repair__{key.replace('.', '__')}": key for key in loads.in_order}
+    return repairs | {"__".join(asset_key(loads.tables, key).path): key for key in loads.in_order}
+
+
 def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinition) -> AssetsDefinition:
     tables = loads.tables
-    meta, name = tables.meta(key), asset_key(tables, key)
+    meta, name, owned = tables.meta(key), asset_key(tables, key), ownership_of(tables, key)
 
     @asset(
         key=name,
-        deps=[asset_key(tables, upstream) for upstream in sorted(loads.upstream[key])],
+        deps=[asset_key(tables, upstream) for upstream in (*sorted(loads.upstream[key]), *_ingested(loads, key))],
         partitions_def=partitions,
         backfill_policy=BackfillPolicy.single_run(),
         check_specs=[
@@ -81,11 +103,11 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
             for check in loads.checks[key].names
         ],
         group_name=meta.layer.value,
-        description=meta.description,
-        owners=list(meta.owners),
+        description=owned.description,
+        owners=list(owned.owners),
         kinds=_kinds(loads, key),
-        tags=_tags(tables, key),
-        metadata=_metadata(loads, key),
+        tags={**_tags(tables, key), **owned.tags},
+        metadata={**_metadata(loads, key), **owned.metadata},
         code_version=_code_version(loads, key),
     )
     def load(context: AssetExecutionContext, warehouse: ResourceParam[LoadContext]) -> Iterator[Any]:
@@ -94,10 +116,17 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
             with retried_when_transient(context):
                 report = loads.load(key, DateRange(days[0], days[-1]), warehouse)
         except NothingToLoad as reason:
-            raise Failure(str(reason), allow_retries=False) from reason
-        yield from report_partitions(context, report)
+            told_as = told(code_of_exception(reason, table_key=key))
+            raise Failure(f"{reason} {told_as}", allow_retries=False) from reason
+        yield from report_partitions(context, with_codes(report), plots_of(report, warehouse))
 
     return load
+
+
+def _ingested(loads: TableLoads, key: str) -> list[str]:
+    """The table of `cdm_ingest_db` behind a landing-zone table, if there is one."""
+    table = loads.landing_source(key).files.ingest_table if key.startswith(f"{Layer.LANDING}.") else None
+    return [f"{Layer.INGEST}.{table}"] if table is not None else []
 
 
 def _kinds(loads: TableLoads, key: str) -> set[str]:
@@ -122,6 +151,7 @@ def _metadata(loads: TableLoads, key: str) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "dagster/table_name": f"{table.schema}.{table.name}",
         "dagster/column_schema": _column_schema(table, meta.key, lineage),
+        "runbook": runbook_of(tables.catalog, key),
     }
     if lineage:
         metadata["dagster/column_lineage"] = _column_lineage(tables, lineage)

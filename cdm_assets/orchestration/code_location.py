@@ -12,7 +12,12 @@ from cdm_assets.loading.marts.consistency import marts_faults
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.assets import WAREHOUSE_RESOURCE, daily_partitions, table_assets
 from cdm_assets.orchestration.daily_schedule import daily_schedule
+from cdm_assets.orchestration.freshness_checks import freshness_check_keys, freshness_checks, freshness_schedule
+from cdm_assets.orchestration.incident_sensor import incident_sensors
 from cdm_assets.orchestration.landing_sensors import landing_sensors
+from cdm_assets.orchestration.morning_asset import morning_asset, morning_asset_key, morning_schedule
+from cdm_assets.orchestration.pipeline_schedules import pipeline_schedules
+from cdm_assets.orchestration.prediction_sensor import ingest_assets, prediction_sensor
 from cdm_assets.orchestration.repair import repair_job
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
 from cdm_assets.settings import Settings
@@ -34,16 +39,28 @@ def build_definitions(settings: Settings) -> Definitions:
     partitions = daily_partitions(settings)
     daily = define_asset_job(
         DAILY_JOB,
-        selection=AssetSelection.all(),
+        selection=AssetSelection.all()
+        - AssetSelection.checks(*freshness_check_keys(loads))
+        - AssetSelection.assets(morning_asset_key(loads.tables)),
         description="Every table of every layer for one business date, or for a range of them in one run.",
     )
     assets = table_assets(loads, partitions)
     repair = repair_job(loads, settings, assets)
     return Definitions(
-        assets=assets,
+        assets=[*assets, *ingest_assets(loads, partitions), morning_asset(settings, loads.tables)],
         jobs=[daily, repair],
-        schedules=[daily_schedule(loads, settings, daily)],
-        sensors=landing_sensors(loads, settings, daily=daily, repair=repair),
+        asset_checks=freshness_checks(loads, settings),
+        schedules=[
+            daily_schedule(loads, settings, daily),
+            *pipeline_schedules(loads, settings, daily),
+            *freshness_schedule(loads),
+            morning_schedule(loads.tables),
+        ],
+        sensors=[
+            *landing_sensors(loads, settings, daily=daily, repair=repair),
+            prediction_sensor(loads, settings),
+            *incident_sensors(loads, settings),
+        ],
         resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
         executor=in_process_executor,
     )

@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.staleness import reach, stale_partitions
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
+from cdm_assets.operations.error_codes import code_of_error_text, is_told_by_checks
 from cdm_assets.operations.maintenance import warehouse_window
 from cdm_assets.operations.plan import (
     PlannedRun,
@@ -22,9 +23,11 @@ from cdm_assets.operations.plan import (
     planned_runs,
     register_dates,
 )
-from cdm_assets.orchestration.assets import asset_key
+from cdm_assets.orchestration.assets import asset_key, tables_of_steps
 from cdm_assets.orchestration.code_location import DAILY_JOB
+from cdm_assets.orchestration.freshness_checks import FRESHNESS_JOB
 from cdm_assets.orchestration.instance import ensure_instance
+from cdm_assets.orchestration.prediction_sensor import export_ingested, in_words, ingest_events
 from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
 from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
 from cdm_assets.orchestration.spreadsheet_types import frame_faults
@@ -53,6 +56,8 @@ class RunSummary:
 
     run_ids: tuple[str, ...]
     problems: tuple[str, ...]
+    codes: tuple[str, ...] = ()
+    """The error codes of the problems."""
 
 
 def run_dates(
@@ -79,6 +84,9 @@ def run_dates(
     # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
     with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
         create_missing(warehouse)
+        export = export_ingested(warehouse, settings, "cdm run")
+        if export.written or export.outside:
+            say(in_words(export))
         with warehouse.transaction() as connection:
             register_dates(connection, loads, dates, landing_area(settings), "cdm run")
             mark_work(connection, loads, changed_files(connection, loads, dates))
@@ -93,6 +101,8 @@ def run_dates(
         ensure_instance(settings.dagster_home)
         os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
         with DagsterInstance.get() as instance:
+            for event in ingest_events(loads, export.written):
+                instance.report_runless_asset_event(event)
             session = _Session(instance, loads, say)
             for number, planned in enumerate(runs, start=1):
                 size = f"{len(planned.tables)} tables, {planned.dates} ({len(planned.dates)} dates)"
@@ -123,6 +133,7 @@ def plan_dates(settings: Settings, loads: TableLoads, dates: DateRange) -> Plan:
     area.require()
     with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
         create_missing(warehouse)
+        export_ingested(warehouse, settings, "cdm plan")
         with warehouse.transaction() as connection:
             register_dates(connection, loads, dates, area, "cdm plan")
             changed = changed_files(connection, loads, dates)
@@ -144,12 +155,14 @@ class _Session:
 
     def load(self, planned: PlannedRun) -> bool:
         """Run the daily job for a range; returns whether it succeeded."""
+        # A selection of assets brings their checks of freshness back, which the job leaves out.
+        every = len(planned.tables) == len(self._loads.in_order)
         outcome = run_range(
             instance=self._instance,
             job_name=DAILY_JOB,
             start=planned.dates.first,
             end=planned.dates.last,
-            selection=[asset_key(self._loads.tables, key) for key in planned.tables],
+            selection=None if every else [asset_key(self._loads.tables, key) for key in planned.tables],
             tags=_TAGS,
             on_event=_Progress(len(planned.tables), self._say),
         )
@@ -165,9 +178,16 @@ class _Session:
             self._note(outcome)
 
     def _note(self, outcome: RunOutcome) -> bool:
-        problems = [f"{step}: {message}" for step, message in outcome.failed_steps.items()]
-        problems += [outcome.error] if outcome.error else []
-        self.summary = RunSummary((*self.summary.run_ids, outcome.run_id), (*self.summary.problems, *problems))
+        tables, problems, codes = tables_of_steps(self._loads), [], []
+        errors = [*outcome.failed_steps.items(), *([("", outcome.error)] if outcome.error else [])]
+        for step, text in errors:
+            code = code_of_error_text(text, table_key=tables.get(step, ""))
+            problems.append(f"{step}: {text} ({code})".removeprefix(": "))
+            codes += [] if is_told_by_checks(text) else [code]
+        before = self.summary
+        self.summary = RunSummary(
+            (*before.run_ids, outcome.run_id), (*before.problems, *problems), (*before.codes, *codes)
+        )
         return outcome.success
 
 
@@ -200,7 +220,7 @@ class _Progress:
         self._tables, self._done, self._say = tables, 0, say
 
     def __call__(self, progress: StepProgress) -> None:
-        if progress.state == "started":
+        if progress.state == "started" or progress.step.startswith(FRESHNESS_JOB):
             return
         self._done += 1
         took = f"{progress.seconds:.1f} s" if progress.seconds is not None else progress.state

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -73,9 +74,13 @@ def landing_sensors(
     repair: Any,
     watch: LandingWatch | None = None,
     look_again_seconds: float = _LOOK_AGAIN_AFTER_SECONDS,
+    now: Callable[[], datetime] | None = None,
 ) -> list[SensorDefinition]:
-    """The six sensors, on by default. Those that tick within `look_again_seconds` share one look of `watch`."""
-    desk = _Desk(loads, settings, watch or LandingWatch(loads, landing_area(settings)), look_again_seconds)
+    """The six sensors, on by default. Those that tick within `look_again_seconds` share one look of `watch`.
+
+    `now` (aware) is the time by which files are due and late.
+    """
+    desk = _Desk(loads, settings, watch or LandingWatch(loads, landing_area(settings)), look_again_seconds, now)
     jobs = _Jobs(daily, repair)
     whole = f"A file counts as whole once it has not changed for {SETTLED_SECONDS} seconds."
     return [
@@ -135,8 +140,16 @@ def landing_sensors(
 class _Desk:
     """Where the sensors of one process take turns at the warehouse: it has one writer, and they share one look."""
 
-    def __init__(self, loads: TableLoads, settings: Settings, watch: LandingWatch, look_again_seconds: float) -> None:
+    def __init__(
+        self,
+        loads: TableLoads,
+        settings: Settings,
+        watch: LandingWatch,
+        look_again_seconds: float,
+        now: Callable[[], datetime] | None,
+    ) -> None:
         self.loads, self.settings, self.watch = loads, settings, watch
+        self._now = now or (lambda: datetime.now(UTC))
         self._look_again_seconds = look_again_seconds
         self._turn = threading.Lock()
         self._looked_at: float | None = None
@@ -154,7 +167,8 @@ class _Desk:
             dates = DateRange(self.settings.start_date, self.settings.last_business_date)
             with warehouse.transaction() as connection:
                 area = landing_area(self.settings)
-                yield connection, Arrivals(connection, self.loads, area, dates=dates, moving=self.watch.moving)
+                moving = self.watch.moving
+                yield connection, Arrivals(connection, self.loads, area, dates=dates, moving=moving, now=self._now())
 
 
 def _starting(

@@ -15,6 +15,8 @@ check's output.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -38,6 +40,7 @@ from dagster._time import get_current_timestamp
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
 
 _COLUMN_LINEAGE = "dagster/column_lineage"
+_NOTHING: Mapping[date, Mapping[str, Any]] = MappingProxyType({})
 _SEVERITY = {"error": AssetCheckSeverity.ERROR, "warn": AssetCheckSeverity.WARN}
 
 
@@ -46,17 +49,18 @@ class IncompleteReport(Exception):
 
 
 def report_partitions(
-    context: AssetExecutionContext, report: LoadReport
+    context: AssetExecutionContext, report: LoadReport, shown: Mapping[date, Mapping[str, Any]] = _NOTHING
 ) -> Iterator[MaterializeResult[None] | AssetCheckEvaluation | Output[None]]:
     """Events of `report` for the one table of this step; an asset body ends with `yield from` this.
 
-    The table's partitions definition keys are ISO dates (daily, or the first day of a week).
+    The table's partitions definition keys are ISO dates (daily, or the first day of a week). `shown` is further
+    metadata by date, such as plots.
     Raises IncompleteReport if a partition of the run or a declared check of a partition is missing, or one is unknown.
     """
     partitions = list(context.partition_keys)
     _require_complete(context, report, partitions)
     asset_key = context.asset_key
-    metadata = _partition_metadata(report)
+    metadata = _partition_metadata(report, shown)
     metadata[partitions[-1]] |= _column_lineage(context, asset_key)
     _set_partition_metadata(context, asset_key, metadata)
     yield MaterializeResult(asset_key=asset_key, metadata={**report.metadata, "seconds": round(report.seconds, 3)})
@@ -99,8 +103,13 @@ def _column_lineage(context: AssetExecutionContext, asset_key: AssetKey) -> Mapp
     return {_COLUMN_LINEAGE: declared[_COLUMN_LINEAGE]} if _COLUMN_LINEAGE in declared else {}
 
 
-def _partition_metadata(report: LoadReport) -> dict[str, dict[str, Any]]:
-    return {day.isoformat(): _row_metadata(report.rows[day], counts) for day, counts in report.row_counts.items()}
+def _partition_metadata(
+    report: LoadReport, shown: Mapping[date, Mapping[str, Any]] = _NOTHING
+) -> dict[str, dict[str, Any]]:
+    return {
+        day.isoformat(): _row_metadata(report.rows[day], counts) | dict(shown.get(day, {}))
+        for day, counts in report.row_counts.items()
+    }
 
 
 def _row_metadata(rows: int, counts: RowCounts) -> dict[str, Any]:
@@ -129,11 +138,18 @@ def _set_partition_metadata(
 
 
 def store_partitions(
-    context: OpExecutionContext, asset_key: AssetKey, report: LoadReport, metadata: Mapping[str, Any]
+    context: OpExecutionContext,
+    asset_key: AssetKey,
+    report: LoadReport,
+    metadata: Mapping[str, Any],
+    shown: Mapping[date, Mapping[str, Any]] = _NOTHING,
 ) -> None:
-    """Store materializations and evaluations of `report` from a step that is no asset's; `metadata` on the last one."""
+    """Store materializations and evaluations of `report` from a step that is no asset's.
+
+    `metadata` goes on the last one, `shown` on those of its dates.
+    """
     shared = {**report.metadata, "seconds": round(report.seconds, 3)}
-    by_partition = _partition_metadata(report)
+    by_partition = _partition_metadata(report, shown)
     by_partition[max(by_partition)] |= metadata
     materializations = [
         StepMaterializationData(AssetMaterialization(asset_key, partition=partition, metadata={**shared, **values}))

@@ -33,7 +33,9 @@ from cdm_assets.loading.landing import register_files
 from cdm_assets.loading.staleness import marked_partitions
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
+from cdm_assets.operations.error_codes import outcomes_with_codes, with_codes
 from cdm_assets.operations.plan import changed_files, mark_never_loaded, mark_work
+from cdm_assets.orchestration.metric_plots import plots_of
 from cdm_assets.orchestration.partition_events import store_evaluations, store_partitions
 from cdm_assets.orchestration.retries import retried_when_transient
 from cdm_assets.settings import Settings
@@ -171,9 +173,9 @@ def _repair_op(loads: TableLoads, key: str, asset: AssetsDefinition) -> OpDefini
                     report = loads.load(key, dates, warehouse)
             except NothingToLoad as reason:
                 context.log.warning(str(reason))
-                store_evaluations(context, name, reason.checks)
+                store_evaluations(context, name, outcomes_with_codes(key, reason.checks))
             else:
-                store_partitions(context, name, report, lineage)
+                store_partitions(context, name, with_codes(report), lineage, plots_of(report, warehouse))
         context.add_output_metadata({"partitions": len(days), "dates": listed(days)})
 
     return repair

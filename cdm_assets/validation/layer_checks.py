@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
 from cdm_assets.catalog.consistency import catalog_hub_between
-from cdm_assets.catalog.model import EntityKind, InterfaceEntity, Mart, Source, Total
+from cdm_assets.catalog.model import Bound, EntityKind, InterfaceEntity, Mart, Source, Total
 from cdm_assets.catalog.rules import Referential, Unique
 from cdm_assets.catalog.types import Delivery, Layer, OnFailure
 from cdm_assets.validation.checks import Condition, Examples, PerDate, TableChecks, difference, repeats, table_counts
-from cdm_assets.validation.rules import expectation, row_rules, violates
+from cdm_assets.validation.rules import expectation, judged_later, row_rules, violates
+from cdm_assets.validation.trouble_checks import trouble_checks
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.functions import canonical_text, concat, fixed_text
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
@@ -51,7 +53,7 @@ class ChecksOf:
             case Layer.INTERFACE:
                 return self._interface(key, self._catalog.interface[name])
             case Layer.PUBLISH:
-                return self._copy(key, f"{self._catalog.marts[name].layer}.{name}")
+                return self._copy(key, self._catalog.marts[name])
             case _:
                 return self._mart(key, self._catalog.marts[name])
 
@@ -95,7 +97,14 @@ class ChecksOf:
                 conditions.append(Condition("rules", label, text, blocks=rule.on_failure is OnFailure.BLOCK))
                 counts.append(repeats(label, table, rule.columns))
         drift = Examples(_DRIFT, self._drift(source))
-        return TableChecks(self._calendar, (*own_conditions, reconciled, *conditions), tuple(counts), (drift,))
+        troubles = trouble_checks(self._tables, key, source.checks, source)
+        conditions += troubles.conditions
+        return TableChecks(
+            self._calendar,
+            (*own_conditions, reconciled, *conditions),
+            (*counts, *troubles.counts),
+            (drift, *troubles.examples),
+        )
 
     def _drift(self, source: Source) -> PerDate:
         """What the register says of the columns of each loaded file."""
@@ -123,6 +132,7 @@ class ChecksOf:
                     rejected.c.source == source.source,
                     rejected.c.business_date == register.c.business_date,
                     rejected.c.whole_file == sa.false(),
+                    sa.not_(judged_later(rejected)),
                 )
                 .scalar_subquery()
             )
@@ -294,8 +304,9 @@ class ChecksOf:
         is_state = entity.kind is EntityKind.STATE
         expected = self._known_keys(spine) if is_state else self._rows(spine, "event_date")
         conditions.append(Condition("row_count", "row_difference", f"rows of {entity.spine} - rows of {entity.entity}"))
-        counts = (*own, difference("row_difference", expected, self._rows(key), self._calendar))
-        return TableChecks(self._calendar, tuple(conditions), counts)
+        troubles = trouble_checks(self._tables, key, entity.checks)
+        counts = (*own, difference("row_difference", expected, self._rows(key), self._calendar), *troubles.counts)
+        return TableChecks(self._calendar, (*conditions, *troubles.conditions), counts, tuple(troubles.examples))
 
     def _known_keys(self, spine: str) -> PerDate:
         """The number of keys known on each date."""
@@ -319,7 +330,14 @@ class ChecksOf:
 
     def _mart(self, key: str, mart: Mart) -> TableChecks:
         table = self._tables[key]
-        own, conditions = self._own(key)
+        measures: dict[str, ColumnElement[Any]] = {
+            f"bound_{n}": sa.case((_beyond(table, b), 1), else_=0) for n, b in enumerate(mart.bounds)
+        }
+        own, conditions = self._own(key, measures)
+        conditions += [
+            Condition(b.check, f"bound_{n}", b.description, blocks=b.on_failure is OnFailure.BLOCK)
+            for n, b in enumerate(mart.bounds)
+        ]
         counts: list[PerDate] = own
         for total in mart.totals:
             label = f"total_{total.column}"
@@ -331,7 +349,13 @@ class ChecksOf:
             conditions.append(Condition("row_count", "row_difference", f"rows of itf.{entity} - rows of {mart.mart}"))
             rows = difference("row_difference", self._rows(f"itf.{entity}"), self._rows(key), self._calendar)
             counts.append(rows)
-        return TableChecks(self._calendar, tuple(conditions), tuple(counts))
+        troubles = trouble_checks(self._tables, key, mart.checks)
+        return TableChecks(
+            self._calendar,
+            (*conditions, *troubles.conditions),
+            (*counts, *troubles.counts),
+            tuple(troubles.examples),
+        )
 
     @staticmethod
     def _sum(table: sa.Table, column: str) -> PerDate:
@@ -376,8 +400,41 @@ class ChecksOf:
 
         return same_date if total.window == "same_date" else up_to_date
 
-    def _copy(self, key: str, original: str) -> TableChecks:
+    def _copy(self, key: str, mart: Mart) -> TableChecks:
+        original = f"{mart.layer}.{mart.mart}"
         own, conditions = self._own(key)
         conditions.append(Condition("row_count", "row_difference", f"rows of {original} - rows of {key}"))
-        rows = difference("row_difference", self._rows(original), self._rows(key), self._calendar)
-        return TableChecks(self._calendar, tuple(conditions), (*own, rows))
+        counts = [*own, difference("row_difference", self._rows(original), self._rows(key), self._calendar)]
+        if mart.enriched_by is not None:
+            enrichment = self._catalog.marts[mart.enriched_by]
+            conditions.append(Condition("enrichment", "not_shown", f"rows of {mart.enriched_by} - rows that show one"))
+            shown = self._rows_with(key, [c.name for c in enrichment.columns if c.required and c.name not in mart.key])
+            every = self._rows(f"{enrichment.layer}.{enrichment.mart}")
+            counts.append(difference("not_shown", every, shown, self._calendar))
+        return TableChecks(self._calendar, tuple(conditions), tuple(counts))
+
+    def _rows_with(self, key: str, names: Iterable[str]) -> PerDate:
+        """The rows of each date that have a value in all of some columns."""
+        table = self._tables[key]
+        has_all = sa.and_(sa.true(), *(table.c[name].is_not(None) for name in names))
+
+        def select(dates: DateRange) -> sa.Select[Any]:
+            return (
+                sa.select(table.c.business_date, sa.func.count().label("value"))
+                .where(table.c.business_date.between(dates.first, dates.last), has_all)
+                .group_by(table.c.business_date)
+            )
+
+        return select
+
+
+def _beyond(table: sa.Table, bound: Bound) -> ColumnElement[bool]:
+    """True where a row does not keep to a bound; NULL keeps to it."""
+    value = table.c[bound.column]
+
+    def limit(given: Decimal | str) -> Any:
+        return table.c[given] if isinstance(given, str) else sa.literal(given, value.type)
+
+    broken = [value < limit(bound.at_least)] if bound.at_least is not None else []
+    broken += [value > limit(bound.at_most)] if bound.at_most is not None else []
+    return sa.or_(*broken)

@@ -12,27 +12,37 @@ from sqlalchemy.sql.elements import ColumnElement
 from cdm_assets.catalog.model import Column, Source
 from cdm_assets.catalog.rules import (
     CompleteWhen,
+    Dated,
     DateOrder,
     Domain,
     Format,
+    Known,
+    KnownModel,
     Length,
     NonNegative,
     NotNull,
     Range,
     Referential,
     Rule,
+    ScoreRange,
     Unique,
 )
 from cdm_assets.catalog.types import OnFailure, TypeKind, parse_value
 from cdm_assets.warehouse.functions import canonical_text, matches, text_length
+from cdm_assets.warehouse.tables import BUSINESS_DATE
 
 Values = Callable[[str], ColumnElement[Any]]
-"""Gives the typed SQL value of a column by name."""
+"""Gives the typed SQL value of a column by name; `business_date` is that of the row's file."""
 
 
 def row_rules(source: Source, on_failure: OnFailure) -> list[Rule]:
     """The rules of a source that can be judged on one row, with the given consequence."""
-    return [r for r in source.rules if r.on_failure is on_failure and not isinstance(r, Unique | Referential)]
+    return [r for r in source.rules if r.on_failure is on_failure and not isinstance(r, Unique | Referential | Known)]
+
+
+def judged_later(rejected_record: sa.Table) -> ColumnElement[bool]:
+    """True for the rejected records that are in the landing zone all the same: a `known` rule was decided behind it."""
+    return rejected_record.c.rule.like("known:%")
 
 
 def violates(  # noqa: PLR0911 - one return a kind of rule
@@ -69,10 +79,30 @@ def violates(  # noqa: PLR0911 - one return a kind of rule
             values = [parse_value(text, when.type) for text in rule.values]
             missing = _is_missing(value(rule.column), source.columns_by_name[rule.column])
             return sa.and_(value(rule.when).in_(values), missing)
+        case Dated():
+            return value(rule.column) != value(BUSINESS_DATE)
+        case KnownModel():
+            known = [
+                sa.and_(
+                    value(rule.model) == name,
+                    value(rule.version) == version.version,
+                    value(rule.date) >= sa.literal(version.valid_from, sa.Date()),
+                )
+                for name, model in rule.models.items()
+                for version in model.versions
+            ]
+            return sa.not_(sa.or_(sa.false(), *known))
+        case ScoreRange():
+            score = value(rule.score)
+            outside = (
+                (value(rule.model) == name, sa.or_(score < _number(model.min_score), score > _number(model.max_score)))
+                for name, model in rule.models.items()
+            )
+            return sa.case(*outside, else_=sa.false())
     raise TypeError(f"{rule.rule} is not judged row by row")
 
 
-def expectation(rule: Rule) -> str:  # noqa: PLR0911 - one return a kind of rule
+def expectation(rule: Rule) -> str:  # noqa: C901, PLR0911 - one return a kind of rule
     """What a row should have had, for messages."""
     match rule:
         case NotNull():
@@ -95,6 +125,15 @@ def expectation(rule: Rule) -> str:  # noqa: PLR0911 - one return a kind of rule
             return f"no second row with the same {', '.join(rule.columns)}"
         case Referential():
             return f"a key that source {rule.references} describes"
+        case Dated():
+            return "the business date of the file"
+        case KnownModel():
+            return "a model of models.yaml in a version that is valid by then"
+        case ScoreRange():
+            ranges = (f"{_between(m.min_score, m.max_score)} of {name}" for name, m in rule.models.items())
+            return f"a score {', '.join(ranges)}"
+        case Known():
+            return f"a {rule.entity} known on the business date"
 
 
 def _is_missing(value: ColumnElement[Any], column: Column) -> ColumnElement[bool]:

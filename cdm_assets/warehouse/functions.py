@@ -7,6 +7,7 @@ the database's own settings: which letters its `upper` knows (ß and its like di
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -303,6 +304,40 @@ def hashed(parts: Sequence[ColumnElement[Any]], contract: HashContract) -> Colum
     return md5_hex(text) if contract.algorithm == "md5" else sha256_hex(text)
 
 
+class digest_number(FunctionElement[Any]):  # noqa: N801
+    """A whole number drawn from the MD5 of a text; each engine draws its own, of about 60 bits (Oracle 32)."""
+
+    type = sa.Numeric(38, 0)
+    inherit_cache = True
+
+
+@compiles(digest_number, "duckdb")
+def _digest_number_duckdb(element: digest_number, compiler: Any, **kw: Any) -> str:
+    return f"cast(md5_number_lower({compiler.process(element.clauses, **kw)}) as decimal(38, 0))"
+
+
+@compiles(digest_number, "postgresql")
+def _digest_number_postgresql(element: digest_number, compiler: Any, **kw: Any) -> str:
+    text = compiler.process(element.clauses, **kw)
+    return f"cast(cast(cast('x' || substr(md5({text}), 1, 15) as bit(60)) as bigint) as numeric)"
+
+
+@compiles(digest_number, "snowflake")
+def _digest_number_snowflake(element: digest_number, compiler: Any, **kw: Any) -> str:
+    return f"md5_number_lower64({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(digest_number, "oracle")
+def _digest_number_oracle(element: digest_number, compiler: Any, **kw: Any) -> str:
+    return f"ora_hash({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(digest_number, "mssql")
+def _digest_number_mssql(element: digest_number, compiler: Any, **kw: Any) -> str:
+    digest = f"hashbytes('MD5', cast({compiler.process(element.clauses, **kw)} as nvarchar(max)))"
+    return f"cast(cast(substring({digest}, 1, 7) as bigint) as numeric(38, 0))"
+
+
 class days_after(FunctionElement[Any]):  # noqa: N801
     """A date and a whole number of days: the date that many days later (earlier where negative)."""
 
@@ -352,6 +387,22 @@ def _days_between_datediff(element: days_between, compiler: Any, **kw: Any) -> s
 def _days_between_duckdb(element: days_between, compiler: Any, **kw: Any) -> str:
     first, second = (compiler.process(clause, **kw) for clause in element.clauses)
     return f"date_diff('day', {first}, {second})"
+
+
+_SOME_MONDAY: Final = date(1999, 12, 27)
+"""Before the calendar's first date, so that no difference from it is negative."""
+
+
+def weekday(day: ColumnElement[Any]) -> ColumnElement[int]:
+    """0 for a Monday to 6 for a Sunday.
+
+    The Monday is written into the statement, not bound to it: what rows are grouped by must not hold a parameter.
+    """
+    monday = sa.cast(sa.bindparam(None, _SOME_MONDAY, sa.Date(), literal_execute=True), sa.Date())
+    days = days_between(monday, day)
+    # Without a remainder, which SQL Server spells like nobody else; cast, as DuckDB adds no wide integer to a date.
+    weeks = sa.func.floor(days / sa.literal_column("7.0", sa.Numeric(2, 1)))
+    return sa.cast(days - weeks * sa.literal_column("7", sa.Integer()), sa.Integer())
 
 
 class seconds_between(FunctionElement[int]):  # noqa: N801

@@ -158,6 +158,19 @@ class LandingArea:
         with self._open(name) as stream:
             return stream.read()
 
+    def put(self, name: str, content: bytes) -> None:
+        """Write a small file, which appears at once with all of its content. Raises OSError, LandingAreaMissing."""
+        self.require()
+        file_system, root = self._opened
+        path = f"{root}/{name}"
+        if self.shows_only_whole_files:
+            file_system.pipe_file(path, content)
+            return
+        file_system.makedirs(path.rpartition("/")[0], exist_ok=True)
+        being_written = f"{path.rpartition('/')[0]}/.{path.rpartition('/')[2]}.writing"
+        file_system.pipe_file(being_written, content)
+        file_system.mv(being_written, path)
+
     def fetch(self, name: str, place: Place, listed: FileStamp | None = None) -> Content | None:
         """Copy a file into the archive; None if it changed meanwhile (since it was `listed`) or is gone.
 

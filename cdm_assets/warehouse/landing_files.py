@@ -48,9 +48,10 @@ class LandingFile:
     size_bytes: int
     sha256: str
     header: tuple[str, ...]
+    """Empty for JSON lines, whose keys show when they are staged."""
     manifest_rows: int | None
     csv_bytes: CsvBytes | None = None
-    """None for a Parquet file and a spreadsheet."""
+    """None for another format."""
     sheet: pd.DataFrame | None = None
     """A spreadsheet's records as text, by row of the sheet."""
     drift: str = ""
@@ -98,10 +99,11 @@ def checked_file(source: Source, business_date: date, content: Content | None, a
         _refuse_missing_file(source, business_date, area)
         return None
     path, name = content.path, content.name
-    if content.size_bytes == 0:
+    if content.size_bytes == 0 and source.files.format is not FileFormat.JSON_LINES:
         raise FileFault(name, "empty", "the file has no bytes; expected a header and records", line=1)
     manifest_rows = _verified_rows(content, area)
     csv_bytes, sheet = None, None
+    header: tuple[str, ...]
     match source.files.format:
         case FileFormat.PARQUET:
             header = _parquet_header(source, path, name)
@@ -110,6 +112,8 @@ def checked_file(source: Source, business_date: date, content: Content | None, a
             header = tuple(sheet.columns)
         case FileFormat.CSV:
             csv_bytes, header = _csv_bytes(path, name), _csv_header(path, name)
+        case FileFormat.JSON_LINES:  # its keys are known once all records are read, which is done once: staging it
+            return LandingFile(path, name, business_date, content.size_bytes, content.sha256, (), manifest_rows)
     drift = _checked_columns(source, header, name)
     return LandingFile(
         path, name, business_date, content.size_bytes, content.sha256, header, manifest_rows, csv_bytes, sheet, drift

@@ -82,6 +82,8 @@ class Tables:
         self._meta: dict[str, TableMeta] = {}
         self._add_control()
         for source in catalog.sources.values():
+            self._add_ingest(source)
+        for source in catalog.sources.values():
             self._add_landing(source)
         self._add_vault()
         for entity in catalog.interface.values():
@@ -134,6 +136,18 @@ class Tables:
             sa.Column("run_id", sa.String(_RUN_ID_LENGTH), nullable=False, comment="The run that loaded the row"),
         ]
         self._add(meta.layer, name, dated, meta, meta.description)
+
+    def _add_ingest(self, source: Source) -> None:
+        """The table into which others write a source's records, by the names of the file; a faulty one can be written.
+
+        Only the business date must be there: it says which file the record becomes part of.
+        """
+        if source.files.ingest_table is not None:
+            columns = [
+                sa.Column(c.file_name, sql_type(c.type), nullable=c.file_name != BUSINESS_DATE, comment=c.description)
+                for c in source.columns
+            ]
+            self._add(Layer.INGEST, source.files.ingest_table, columns, None, source.description)
 
     def _add_landing(self, source: Source) -> None:
         columns = [_column(c, nullable=not (c.key or c.required)) for c in source.columns]
@@ -230,7 +244,8 @@ class Tables:
             promise = "Only dates whose blocking checks passed; direct and sensitive columns tokenized."
             description = f"{mart.description} {promise}"
             meta = TableMeta(Layer.PUBLISH, description, mart.domain, mart.owners, key=mart.key, required=required)
-            columns = [_column(_published(c), nullable=not c.required) for c in mart.columns]
+            shown = self.catalog.published_columns(mart)
+            columns = [_column(_published(c), nullable=not c.required) for c in shown]
             self._add_partitioned(mart.mart, meta, columns)
 
     def _add_control(self) -> None:
@@ -317,6 +332,16 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 *audit(),
             ],
         ),
+        "ingest_export": (
+            "What was last written out of each date of the tables of cdm_ingest_db.",
+            [
+                text("source", 60, "Source whose file it was written to"),
+                day(),
+                number("rows_written", "Records written"),
+                text("fingerprint", 60, "Of the date's rows: another one means that they have changed"),
+                *audit(),
+            ],
+        ),
         "partition_load": (
             "The last load of each partition of each table.",
             [
@@ -344,6 +369,72 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 text("message", 2000, "What happened, whom to ask and what is affected"),
                 moment("opened_at", "When (UTC)"),
                 moment("closed_at", "When it was over (UTC); empty while it is open", nullable=True),
+                *audit(),
+            ],
+        ),
+        "incident": (
+            "What somebody has to look after: all failures of one cause, from its opening to its resolution.",
+            [
+                number("incident_id", "Number of the incident, from 1"),
+                text("cause_key", 300, "Kind, code and place of the cause; at most one open incident has it"),
+                text("kind", 40, "run failure, blocking check, missing file, missed deadline, ..."),
+                text("code", 20, "Error code; `cdm runbook CODE` explains it"),
+                text("severity", 10, "critical, major or minor, from the pipeline"),
+                text("pipeline", 60, "Pipeline of the table that failed"),
+                text("layer", 40, "Schema of the table that failed"),
+                text("table_key", 120, "schema.table that failed first; empty where it is none", nullable=True),
+                sa.Column("first_date", sa.Date(), nullable=True, comment="Earliest business date that failed"),
+                sa.Column("last_date", sa.Date(), nullable=True, comment="Latest business date that failed"),
+                number("occurrences", "Failures counted so far"),
+                text("title", 400, "What happened, in one line"),
+                text("message", 2000, "What the first failure said"),
+                text("failing_run_id", _RUN_ID_LENGTH, "The run that failed, or that wrote the result", nullable=True),
+                text("run_url", 400, "The run in the UI", nullable=True),
+                text("asset_url", 400, "The asset's partition in the UI", nullable=True),
+                text("owner", 200, "The pipeline's primary owner"),
+                text("on_call", 200, "Who was on duty when it was opened", nullable=True),
+                text("state", 20, "open, acknowledged or resolved"),
+                moment("opened_at", "When (UTC)"),
+                moment("last_seen_at", "When its latest failure was seen (UTC)"),
+                moment("respond_by", "Until when it is to be acknowledged (UTC)"),
+                moment("resolve_by", "Until when it is to be resolved (UTC)"),
+                moment("acknowledged_at", "When (UTC)", nullable=True),
+                text("acknowledged_by", 200, "By whom", nullable=True),
+                moment("resolved_at", "When (UTC)", nullable=True),
+                text("resolved_by", 200, "By whom; `platform` where the cause was over by itself", nullable=True),
+                text("note", 2000, "What those who resolved it wrote", nullable=True),
+                number("escalated_steps", "Steps of the pipeline's escalation that were taken"),
+                *audit(),
+            ],
+        ),
+        "incident_occurrence": (
+            "Every single failure that an incident stands for.",
+            [
+                number("incident_id", "Incident"),
+                text("occurrence_key", 400, "The same failure has the same key as long as it is there"),
+                text("table_key", 120, "schema.table", nullable=True),
+                sa.Column(BUSINESS_DATE, sa.Date(), nullable=True, comment="Business date"),
+                text("message", 2000, "What failed"),
+                moment("seen_at", "When it was first seen (UTC)"),
+                moment("over_at", "When it was over (UTC); empty while it is there", nullable=True),
+                *audit(),
+            ],
+        ),
+        "incident_message": (
+            "Every message about an incident, kept until each of its addresses has taken it.",
+            [
+                text("message_id", 100, "Incident, reason and number"),
+                number("incident_id", "Incident"),
+                text("reason", 40, "opened, more, escalated or resolved"),
+                text("recipients", 1000, "Names of people and teams, with commas between"),
+                text("title", 400, "Subject"),
+                sa.Column("body", sa.Text(), nullable=False, comment="Text"),
+                moment("not_before", "Not sent before (UTC)"),
+                number("attempts", "How often sending was tried"),
+                moment("next_attempt_at", "When it is tried again (UTC)"),
+                text("sent_to", 1000, "Fingerprints of the addresses that took it, with commas between"),
+                moment("sent_at", "When all had taken it (UTC)", nullable=True),
+                text("last_error", 2000, "Why the last attempt failed", nullable=True),
                 *audit(),
             ],
         ),

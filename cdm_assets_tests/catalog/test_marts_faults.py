@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from cdm_assets.catalog.model import Catalog
+from cdm_assets.catalog.checks import AnyCheck, OutOfScale
+from cdm_assets.catalog.model import Catalog, Column
 from cdm_assets.catalog.reading import CANONICAL, CatalogError, read_catalog
 from cdm_assets.catalog.types import PiiClass
 from cdm_assets.loading.marts.consistency import marts_faults
@@ -126,14 +127,72 @@ def test_an_interface_column_has_the_strictest_class_of_all_it_is_mapped_from(tm
         read_catalog(tmp_path, further_rules=[marts_faults])
 
 
+def _with_cleared(shipped: Catalog, mart: str, column: str, cleared: str | None) -> Catalog:
+    changed = shipped.marts[mart]
+    columns = tuple(c.model_copy(update={"cleared": cleared}) if c.name == column else c for c in changed.columns)
+    marts = shipped.marts | {mart: changed.model_copy(update={"columns": columns})}
+    return shipped.model_copy(update={"marts": marts})
+
+
+def test_a_sum_of_sensitive_values_needs_its_class_or_the_reason_why_not(shipped: Catalog) -> None:
+    assert list(marts_faults(shipped)) == []
+    [(_, mart, _, message)] = marts_faults(_with_cleared(shipped, "profit_unit", "salary", None))
+    assert mart == "profit_unit"
+    assert message.startswith("column 'salary' is computed from itf.payroll.monthly_salary, so it must be `pii: sensit")
+
+
+def test_nothing_is_cleared_that_needs_no_clearing(shipped: Catalog) -> None:
+    [(_, mart, at, message)] = marts_faults(_with_cleared(shipped, "profit_unit", "revenue", "a sum"))
+    assert (mart, list(at)) == ("profit_unit", ["columns", 1, "cleared"])
+    assert message == "column 'revenue' is cleared, but computed from nothing direct or sensitive; leave `cleared` out"
+
+
+def test_a_reason_is_not_empty() -> None:
+    with pytest.raises(ValueError, match="at least 1 character"):
+        Column.model_validate({"name": "salary", "type": "integer", "cleared": "  "})
+
+
+def _with_checks(shipped: Catalog, mart: str, *checks: AnyCheck) -> Catalog:
+    marts = shipped.marts | {mart: shipped.marts[mart].model_copy(update={"checks": checks})}
+    return shipped.model_copy(update={"marts": marts})
+
+
+def test_a_check_looks_only_at_what_the_mart_is_loaded_again_for(shipped: Catalog) -> None:
+    """Else its result would depend on the order of loads."""
+    check = OutOfScale(check="out_of_scale", table="itf.spend", column="amount")
+    assert list(marts_faults(_with_checks(shipped, "profit_aggregate", check))) == []
+    [(_, _, at, message)] = marts_faults(_with_checks(shipped, "profit_unit", check))
+    assert list(at) == ["checks", 0]
+    assert message == (
+        "out_of_scale: this mart is not made of itf.spend (on all dates); "
+        "a change of it would leave the result of this check as it was"
+    )
+    itself = OutOfScale(check="out_of_scale", table="metrics.profit_aggregate", column="revenue")
+    assert len(list(marts_faults(_with_checks(shipped, "profit_aggregate", itself)))) == 1
+
+
+def test_a_check_of_a_column_that_is_not_there_is_told(shipped: Catalog) -> None:
+    check = OutOfScale(check="out_of_scale", table="itf.spend", column="amonut", per=("unit",))
+    [(_, _, _, message)] = marts_faults(_with_checks(shipped, "profit_aggregate", check))
+    assert message == "out_of_scale: there is no column 'amonut' in a table 'itf.spend'"
+
+
 def test_no_published_column_shows_a_direct_or_sensitive_value(shipped: Catalog) -> None:
-    """From the landing zone on: whatever goes back to a direct or sensitive column is a token in publish."""
+    """From the landing zone on: what goes back to a direct or sensitive column is a token in publish, or cleared."""
+    cleared = {
+        (f"{mart.layer}.{mart.mart}", column.name)
+        for mart in shipped.marts.values()
+        for column in mart.columns
+        if column.cleared
+    }
+    assert cleared == {("metrics.profit_unit", name) for name in ("salary", "profit", "profit_per_customer")}
     loads = TableLoads(Tables(shipped))
     origins: dict[tuple[str, str], set[tuple[str, str]]] = {}
     for key in loads.in_order:
         select = loads.select(key, SOME_DATES)
         for name, upstream in (column_lineage(select, loads.tables[key]) if select is not None else {}).items():
-            origins[key, name] = set().union(*(origins.get(column, {column}) for column in upstream))
+            known = (origins.get(column, {column}) for column in upstream)
+            origins[key, name] = set() if (key, name) in cleared else set().union(*known)
     personal = {
         (f"ldz.{source.table}", column.name)
         for source in shipped.sources.values()

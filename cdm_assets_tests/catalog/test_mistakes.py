@@ -145,7 +145,7 @@ def test_the_small_catalog_has_no_mistake(read: Read) -> None:
             SOURCE,
             "format: csv}",
             "xyz: 1, format: csv}",
-            "known are format, header_row, may_be_absent, may_be_empty, needs_manifest, path, sheet",
+            "known are format, header_row, ingest_table, may_be_absent, may_be_empty, needs_manifest, path, sheet",
         ),
         (
             SOURCE,

@@ -1,5 +1,6 @@
 """Writing the folders: the same bytes every time, whole or not at all, and nothing of anybody else's touched."""
 
+import gzip
 import json
 import shutil
 import sys
@@ -13,6 +14,7 @@ import pytest
 from cdm_assets.demo import landing_area
 from cdm_assets.demo.completejourney import DemoDataMissing
 from cdm_assets.demo.extract import DailySource
+from cdm_assets.demo.finance import LEDGER
 from cdm_assets.demo.landing_area import LAYOUTS, DemoSummary, write_landing_area
 
 DAY_0 = date(2017, 1, 1)
@@ -23,7 +25,18 @@ GOLDEN_SHA256 = {
     "2017-01-14/campaign.csv": "8b6bccc00f87fb054b686d402211764a93dc9a6e5f1701685a60cc25498b8554",
     "2017-01-14/customer.csv": "65b6cb91efca1f0a1357d9ea0f975e38af40c2e153d86392f36cccce77cc8c5f",
     "2017-01-13/flowchart_run.csv": "3fd0e525c1b8018cda80616203b80297a0f6a7b978e8bad366a2304374d1c7cc",
+    "2017-01-01/payroll.csv": "1f4bd275e6e49c5640fd8cb7af2d22449cbf360f3a13c857633d9fd391f9d489",
+    "2017-01-14/account.csv": "a0835d857d581a42e48a14c2d8494bc1b457de7c03d61ec5a3be041fe6ffa527",
+    "2017-01-13/account_status.csv": "32d75cd3f7686b4f3b83adb8f6728043fc50dbf988f418312b658c697ca5faaa",
+    "2017-01-14/experiment_assignment.csv": "0503d955a48ce12dfe497623b0dee4e7c29e876f9af98662f36534574e6382cb",
     "2017-01-14/transaction.csv": "c03dcf357d134e55db8f3df999da049475c1f02eb1e4cdc5f8121330e377147b",
+}
+
+# New Year's Day 2017 is a Sunday, on which nothing is spent; the ledger of a month comes in the next one.
+DELIVERED_ON_DAY_0 = {layout.file_name for layout in LAYOUTS} - {
+    "spend.xlsx",
+    "ledger.csv",
+    "experiment_assignment.csv",
 }
 
 
@@ -70,6 +83,8 @@ def test_the_manifest_tells_the_truth_about_every_file(fortnight: Path) -> None:
             assert entry["sha256"] == sha256(content).hexdigest()
             if entry["file"].endswith(".csv"):
                 assert entry["rows"] == content.count(b"\n") - 1
+            if entry["file"].endswith(".jsonl.gz"):
+                assert entry["rows"] == gzip.decompress(content).count(b"\n")
 
 
 def test_only_folders_of_dates_and_the_readme_are_in_the_root(fortnight: Path) -> None:
@@ -87,8 +102,9 @@ def test_the_readme_says_of_every_column_whether_it_is_real(fortnight: Path) -> 
 
 def test_every_file_starts_with_the_columns_of_its_layout(fortnight: Path) -> None:
     for layout in LAYOUTS:
-        if layout.file_name.endswith(".csv"):
-            header = (fortnight / "2017-01-01" / layout.file_name).read_text().partition("\n")[0]
+        if layout.file_name.endswith(".csv") and layout is not LEDGER:  # which comes after the fortnight
+            delivered = min(fortnight.glob(f"*/{layout.file_name}"))
+            header = delivered.read_text().partition("\n")[0]
             assert header == ",".join(layout.columns)
 
 
@@ -132,13 +148,14 @@ def test_a_folder_that_is_not_complete_is_written_anew(fortnight: Path, tmp_path
 def test_a_folder_written_anew_keeps_the_files_of_others(tmp_path: Path) -> None:
     folder = tmp_path / "2017-01-01"
     folder.mkdir()
-    (folder / "click.csv").write_text("click_id\n1\n")
-    entry = {"file": "click.csv", "rows": 1, "sha256": sha256(b"click_id\n1\n").hexdigest()}
+    (folder / "visit.csv").write_text("visit_id\n1\n")
+    entry = {"file": "visit.csv", "rows": 1, "sha256": sha256(b"visit_id\n1\n").hexdigest()}
     (folder / "_manifest.json").write_text(json.dumps({"business_date": "2017-01-01", "files": [entry]}))
     summary = write(tmp_path, DAY_0)
-    assert (folder / "click.csv").read_text() == "click_id\n1\n"
+    assert (folder / "visit.csv").read_text() == "visit_id\n1\n"
     assert manifest_of(folder)["files"][-1] == entry
-    assert summary.files == len(LAYOUTS)
+    assert summary.files == len(DELIVERED_ON_DAY_0)
+    assert {path.name for path in folder.iterdir()} == {"_manifest.json", "visit.csv", *DELIVERED_ON_DAY_0}
 
 
 def test_a_call_that_dies_leaves_no_half_folder_and_the_next_one_mends_it(
@@ -166,7 +183,7 @@ def test_a_folder_moved_aside_by_a_call_that_died_is_brought_back(fortnight: Pat
 def test_progress_is_told_once_a_folder(tmp_path: Path) -> None:
     told: list[str] = []
     write_landing_area(root=tmp_path, start=DAY_0, end=DAY_0, on_progress=told.append)
-    assert told == ["2017-01-01: 9 files, 101,966 rows"]
+    assert told == ["2017-01-01: 14 files, 110,541 rows"]
 
 
 @pytest.mark.parametrize(
@@ -193,10 +210,15 @@ def test_without_the_data_package_the_message_says_what_to_install(
 def test_a_source_without_rows_delivers_no_file(fortnight: Path) -> None:
     assert set(contents(fortnight / "2017-01-02")) == {
         "_manifest.json",
+        "account.csv",
         "campaign.csv",
+        "click.jsonl.gz",
         "customer.csv",
+        "experiment.csv",
+        "experiment_assignment.csv",
         "flowchart.csv",
         "flowchart_run.csv",
         "product.csv.gz",
+        "spend.xlsx",
         "transaction.csv",
     }

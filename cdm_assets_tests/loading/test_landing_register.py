@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
@@ -204,6 +205,20 @@ def test_a_refused_file_that_is_put_right_is_loaded_and_the_refused_one_supersed
     assert register.states == [("refused", "superseded"), ("A", "loaded")]
     assert [row.reason for row in register.live] == [None]
     assert register.archived(REFUSED)
+
+
+def test_a_loaded_content_that_is_back_after_a_refused_one_is_looked_at_again(register: Register) -> None:
+    register.deliver(A)
+    register.load()
+    register.deliver(REFUSED)
+    assert not register.load()
+    register.deliver(A)
+    register.look()
+    assert sorted(register.states) == [("A", "loaded"), ("refused", "superseded")]
+    marks = register.site.warehouse.tables["cdp_metadata.stale_partition"]
+    with register.site.warehouse.connection() as connection:
+        marked = connection.execute(sa.select(marks.c.table_key, marks.c.business_date)).tuples().all()
+    assert marked == [("ldz.ldz_customer", DAY)], "its checks tell of the refused content"
 
 
 def test_a_corrected_manifest_makes_a_refused_file_arrive_again(register: Register) -> None:

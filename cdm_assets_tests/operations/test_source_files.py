@@ -129,6 +129,31 @@ def test_parquet(tmp_path: Path) -> None:
     }
 
 
+def test_json_lines(tmp_path: Path) -> None:
+    text = (
+        '{"id": "007", "price": 1.50, "new": true}\n\n{"price": 2, "at": "2017-03-01T12:00:00", "tags": ["a", 1.0]}\n'
+    )
+    (tmp_path / "shop.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    found = found_columns(tmp_path / "shop.jsonl.gz")
+    assert {column.name: str(column.type) for column in found} == {
+        "id": "string(3)",
+        "price": "decimal(3,2)",
+        "new": "boolean",
+        "at": "timestamp",
+        "tags": "string(9)",
+    }
+    assert found[4].examples == ('["a",1.0]',)
+    assert [column.blanks for column in found] == [1, 0, 1, 1, 1]
+
+
+def test_json_lines_beside_their_source_have_no_order(tmp_path: Path, catalog: Catalog) -> None:
+    text = '{"page": "home", "clicked_at": "2017-03-01 12:00:00", "customer_id": 7, "event_id": "e1", "os": "x"}\n'
+    (tmp_path / "click.jsonl").write_text(text)
+    found = found_columns(tmp_path / "click.jsonl", catalog.sources["click"])
+    assert [column.name for column in found] == ["event_id", "customer_id", "clicked_at", "page", "os"]
+    assert [column.examples[0] for column in found] == ["e1", "7", "2017-03-01 12:00:00", "home", "x"]
+
+
 def test_excel(tmp_path: Path) -> None:
     frame = pd.DataFrame(
         {
@@ -183,7 +208,10 @@ def test_excel_dates_are_read_as_the_source_declares_them(tmp_path: Path, catalo
         ("shop.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-20], "gz"),
         ("shop.parquet", b"a,b\n1,2\n", "is no Parquet file"),
         ("shop.xlsx", b"a,b\n1,2\n", "expected an .xlsx workbook"),
-        ("shop.txt", b"a,b\n1,2\n", "shop.txt: expected a name that ends in .csv, .csv.gz, .parquet, .xlsx"),
+        ("shop.jsonl", b'{"a": 1}\n{"a": 1,\n', "line 2: no JSON: Expecting property name"),
+        ("shop.jsonl", b"\n", "holds no object with keys; expected one object a line"),
+        ("shop.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:-20], "the gzip stream is truncated or damaged"),
+        ("shop.txt", b"a,b\n1,2\n", "shop.txt: expected a name that ends in .csv, .csv.gz, .parquet, .xlsx, .jsonl"),
     ],
 )
 def test_a_file_that_cannot_be_read_says_what_was_expected(
@@ -252,6 +280,8 @@ def overlay_with(folder: Path, text: str, vault: str = "") -> Path:
 DEMO = {
     "campaign.csv": "campaign_id,campaign_name,campaign_type,start_date,end_date,objective,budget\n"
     "1,Spring,Type A,2016-11-14,2017-01-16,retention,100.50\n2,Autumn,Type B,2017-03-01,2017-04-16,winback,\n",
+    "click.jsonl.gz": '{"event_id":"e1","customer_id":"1","clicked_at":"2017-03-01 08:00:00","page":"home"}\n'
+    '{"event_id":"e2","customer_id":"1","clicked_at":"2017-03-01 08:00:00","page":"home"}\n',
     "contact.csv": "campaign_id,household_id,contact_timestamp,channel,is_control,contact_cost\n"
     "1,10,2017-03-01 08:00:00,mail,false,0.55\n1,11,2017-03-01 09:00:00,none,true,0\n",
     "customer.csv": "household_id,age,income,email\n1,19-24,35-49K,a@example.com\n2,,,b@example.com\n",
@@ -288,7 +318,7 @@ def test_what_is_inferred_of_a_demo_file_validates_as_it_stands(
     assert set(inferred.feeds.hubs) == set(shipped.feeds.hubs)
     keys = set(shipped.key) if stem != "flowchart_run" else {f"{inferred.source}_run_id"}
     assert set(inferred.key) <= keys | {"redemption_date"}
-    events = {"contact", "flowchart_run", "response", "transaction"}
+    events = {"click", "contact", "flowchart_run", "response", "transaction"}
     assert ("# guess: events, because" in text) == (stem in events)
     assert inferred.delivery == ("delta" if stem in events else "snapshot")
 
@@ -471,4 +501,5 @@ def test_diff_of_a_file_that_would_not_load(tmp_path: Path) -> None:
 
 def test_an_unknown_source_has_a_hint(tmp_path: Path) -> None:
     code, _, err = cdm("source", "diff", "custmer", csv(tmp_path, "a\n1\n"))
-    assert (code, err) == (1, "cdm: unknown source 'custmer'; did you mean 'customer'?\n")
+    told = "(CDM-CFG-003; cdm runbook CDM-CFG-003)"
+    assert (code, err) == (1, f"cdm: unknown source 'custmer'; did you mean 'customer'? {told}\n")

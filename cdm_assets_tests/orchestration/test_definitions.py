@@ -31,7 +31,9 @@ def _refuse(*_: object) -> None:
 
 
 def _assets(defs: Definitions) -> list[AssetsDefinition]:
-    return [asset for asset in defs.assets or () if isinstance(asset, AssetsDefinition)]
+    """The tables' assets; the morning page is none."""
+    of_tables = [asset for asset in defs.assets or () if isinstance(asset, AssetsDefinition)]
+    return [asset for asset in of_tables if asset.key.path[-1] != "morning_page"]
 
 
 def test_definitions_load_without_network_files_or_database(defs: Definitions, settings: Settings) -> None:
@@ -94,7 +96,7 @@ def test_there_is_a_repair_job_with_an_op_a_table(defs: Definitions) -> None:
 def test_the_landing_area_is_watched_by_default(defs: Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in defs.get_repository_def().sensor_defs}
     starting = {"new_files", "late_files", "corrected_files", "late_events"}
-    assert sensors.keys() == starting | {"missing_files", "withdrawn_files"}
+    assert sensors.keys() == starting | {"missing_files", "withdrawn_files", "incidents", "run_failures"}
     for name, sensor in sensors.items():
         assert sensor.default_status is DefaultSensorStatus.RUNNING
         assert len(sensor.description or "") > 80, "says what it does"

@@ -12,6 +12,7 @@ from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import Scope, build_scope
 
 from cdm_assets.catalog.reading import read_catalog
+from cdm_assets.loading.marts.computed import is_computed
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.warehouse.engine import fixed_dialect
 from cdm_assets.warehouse.lineage import SOME_DATES, Origins, column_lineage, tables_read
@@ -65,7 +66,8 @@ def test_a_hash_key_goes_back_to_the_key_columns_of_the_landing_zone(
     assert lineage["rdv.l_response"]["customer_hk"] == {(ldz, "household_id")}
     assert lineage["rdv.l_response"]["offer_hk"] == {(ldz, "coupon_upc"), (ldz, "campaign_id")}
     assert {table for table, _ in lineage["rdv.h_customer"]["customer_hk"]} == {
-        *("ldz.ldz_customer", "ldz.ldz_contact", "ldz.ldz_response", "ldz.ldz_transaction")
+        *("ldz.ldz_customer", "ldz.ldz_contact", "ldz.ldz_response", "ldz.ldz_transaction"),
+        *("ldz.ldz_account", "ldz.ldz_click", "ldz.ldz_experiment_assignment"),
     }
     assert ("ldz.ldz_customer", "email") in lineage["rdv.s_customer_demographics"]["hashdiff"]
 
@@ -114,10 +116,22 @@ def test_sqlglot_finds_the_same_lineage_in_the_compiled_sql(
     dialect = fixed_dialect("duckdb")
     dialect.paramstyle, dialect.positional = "named", False
     for key, columns in lineage.items():
-        sql = str(loads.select(key, SOME_DATES).compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))  # type: ignore[union-attr]
+        select = loads.select(key, SOME_DATES)
+        assert select is not None
+        sql = str(select.compile(dialect=dialect, compile_kwargs={"render_postcompile": True}))
         tree = qualify(sqlglot.parse_one(sql, read="duckdb"), schema=schema, dialect="duckdb")
         by_sqlglot = _SqlglotLineage().of(build_scope(tree))
-        assert {name: by_sqlglot[name] for name in columns} == dict(columns), key
+        by_database = {name for name in columns if not is_computed(select.selected_columns[name])}
+        assert {name: by_sqlglot[name] for name in by_database} == {name: columns[name] for name in by_database}, key
+
+
+def test_a_column_that_python_computes_goes_back_to_what_it_is_computed_from(
+    lineage: Mapping[str, Mapping[str, Origins]],
+) -> None:
+    summary = lineage["metrics.experiment_summary"]
+    assert {("agg.customer_unit_day", "sales_amount"), ("agg.customer_day", "baskets")} <= summary["p_value"]
+    assert ("itf.experiment", "treatment_share") in summary["sample_ratio_p_value"]
+    assert not {("itf.experiment", "treatment_share")} & summary["p_value"]
 
 
 class _SqlglotLineage:

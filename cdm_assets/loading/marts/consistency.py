@@ -10,8 +10,8 @@ import sqlalchemy as sa
 from cdm_assets.catalog.consistency import Located
 from cdm_assets.catalog.model import Catalog, Mart
 from cdm_assets.catalog.types import PiiClass, TypeKind, strictest
-from cdm_assets.loading.marts.registry import MARTS, MartSelect
-from cdm_assets.warehouse.lineage import SOME_DATES, Origins, column_lineage
+from cdm_assets.loading.marts.registry import MARTS, SAME_DATE_ONLY, MartSelect
+from cdm_assets.warehouse.lineage import SOME_DATES, Origins, column_lineage, tables_read
 from cdm_assets.warehouse.tables import BUSINESS_DATE, Tables
 
 _SQL_KINDS: Final[Mapping[TypeKind, type[sa.types.TypeEngine[Any]]]] = {
@@ -27,7 +27,8 @@ _SQL_KINDS: Final[Mapping[TypeKind, type[sa.types.TypeEngine[Any]]]] = {
 def marts_faults(catalog: Catalog, *, selects: Mapping[str, MartSelect] = MARTS) -> Iterator[Located]:
     """Every mistake between a mart's YAML and the select that fills it; a rule for `read_catalog`.
 
-    A column computed from a `direct` or `sensitive` one must be classed as strictly, or publish would show it.
+    A column computed from a `direct` or `sensitive` one must be classed as strictly, or publish would show it; unless
+    it is `cleared`, with the reason why it identifies nobody, such as a sum over a whole department.
     """
     tables = Tables(catalog)
     for mart in catalog.marts.values():
@@ -42,6 +43,7 @@ def marts_faults(catalog: Catalog, *, selects: Mapping[str, MartSelect] = MARTS)
             yield "marts", mart.mart, ["mart"], message
             continue
         yield from _column_faults(mart, select)
+        yield from _check_faults(mart, tables, selects)
         yield from _pii_faults(mart, tables, column_lineage(select, tables[f"{mart.layer.value}.{mart.mart}"]))
 
 
@@ -65,6 +67,39 @@ def _column_faults(mart: Mart, select: sa.Select[Any]) -> Iterator[Located]:
             yield "marts", mart.mart, at, f"{declared_as}, the select gives {found!r}"
 
 
+def _check_faults(mart: Mart, tables: Tables, selects: Mapping[str, MartSelect]) -> Iterator[Located]:
+    """Checks that look at what is not there, or at what can change without the mart being loaded and checked again."""
+    try:
+        on_its_dates, on_later_dates = _reloaded_by(mart.mart, tables, selects)
+    except (AttributeError, KeyError):
+        return  # A select behind this one is broken, which is told by itself.
+    for position, check in enumerate(mart.checks):
+        at: list[str | int] = ["checks", position]
+        for table, column in (*check.columns_read, *check.columns_read_before):
+            if table not in tables or column not in tables[table].c:
+                yield "marts", mart.mart, at, f"{check.check}: there is no column {column!r} in a table {table!r}"
+        looked_at = {table for table, _ in check.columns_read if table not in on_its_dates | on_later_dates}
+        looked_at |= {table for table, _ in check.columns_read_before if table not in on_later_dates}
+        for table in sorted(looked_at & set(tables.partitioned)):
+            reason = "a change of it would leave the result of this check as it was"
+            yield "marts", mart.mart, at, f"{check.check}: this mart is not made of {table} (on all dates); {reason}"
+
+
+def _reloaded_by(name: str, tables: Tables, selects: Mapping[str, MartSelect]) -> tuple[frozenset[str], frozenset[str]]:
+    """The tables of which a change has a mart loaded again, for the date of the change or for every later one too."""
+    on_its_dates: frozenset[str] = frozenset()
+    on_later_dates: frozenset[str] = frozenset()
+    for table in tables_read(selects[name](tables, SOME_DATES)) & set(tables.partitioned):
+        behind = table.split(".")[1]
+        same, later = _reloaded_by(behind, tables, selects) if behind in selects else (frozenset(), frozenset())
+        if table in SAME_DATE_ONLY.get(name, ()):
+            on_its_dates |= {table} | same
+            on_later_dates |= later
+        else:
+            on_later_dates |= {table} | same | later
+    return on_its_dates, on_later_dates
+
+
 def _pii_faults(mart: Mart, tables: Tables, lineage: Mapping[str, Origins]) -> Iterator[Located]:
     for position, column in enumerate(mart.columns):
         classes = {
@@ -72,7 +107,11 @@ def _pii_faults(mart: Mart, tables: Tables, lineage: Mapping[str, Origins]) -> I
             for table, name in lineage.get(column.name, ())
         }
         needed = strictest(classes.values())
-        if needed.tokenized and column.pii.strictness < needed.strictness:
+        if column.cleared is not None:
+            if not needed.tokenized:
+                message = f"column {column.name!r} is cleared, but computed from nothing direct or sensitive"
+                yield "marts", mart.mart, ["columns", position, "cleared"], f"{message}; leave `cleared` out"
+        elif needed.tokenized and column.pii.strictness < needed.strictness:
             origins = ", ".join(sorted(f"{t}.{n}" for (t, n), pii in classes.items() if pii is needed))
             must = f"so it must be `pii: {needed}`, not {column.pii}"
             message = f"column {column.name!r} is computed from {origins}, {must}"

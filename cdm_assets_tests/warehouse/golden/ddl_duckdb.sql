@@ -93,6 +93,206 @@ COMMENT ON COLUMN cdp_metadata.check_result.run_id IS 'The run that wrote the ro
 
 COMMENT ON COLUMN cdp_metadata.check_result.load_ts IS 'When (UTC)';
 
+CREATE TABLE cdp_metadata.incident (
+	incident_id BIGINT NOT NULL,
+	cause_key VARCHAR(300) NOT NULL,
+	kind VARCHAR(40) NOT NULL,
+	code VARCHAR(20) NOT NULL,
+	severity VARCHAR(10) NOT NULL,
+	pipeline VARCHAR(60) NOT NULL,
+	layer VARCHAR(40) NOT NULL,
+	table_key VARCHAR(120),
+	first_date DATE,
+	last_date DATE,
+	occurrences BIGINT NOT NULL,
+	title VARCHAR(400) NOT NULL,
+	message VARCHAR(2000) NOT NULL,
+	failing_run_id VARCHAR(64),
+	run_url VARCHAR(400),
+	asset_url VARCHAR(400),
+	owner VARCHAR(200) NOT NULL,
+	on_call VARCHAR(200),
+	state VARCHAR(20) NOT NULL,
+	opened_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	last_seen_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	respond_by TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	resolve_by TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	acknowledged_at TIMESTAMP WITHOUT TIME ZONE,
+	acknowledged_by VARCHAR(200),
+	resolved_at TIMESTAMP WITHOUT TIME ZONE,
+	resolved_by VARCHAR(200),
+	note VARCHAR(2000),
+	escalated_steps BIGINT NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.incident IS 'What somebody has to look after: all failures of one cause, from its opening to its resolution.';
+
+COMMENT ON COLUMN cdp_metadata.incident.incident_id IS 'Number of the incident, from 1';
+
+COMMENT ON COLUMN cdp_metadata.incident.cause_key IS 'Kind, code and place of the cause; at most one open incident has it';
+
+COMMENT ON COLUMN cdp_metadata.incident.kind IS 'run failure, blocking check, missing file, missed deadline, ...';
+
+COMMENT ON COLUMN cdp_metadata.incident.code IS 'Error code; `cdm runbook CODE` explains it';
+
+COMMENT ON COLUMN cdp_metadata.incident.severity IS 'critical, major or minor, from the pipeline';
+
+COMMENT ON COLUMN cdp_metadata.incident.pipeline IS 'Pipeline of the table that failed';
+
+COMMENT ON COLUMN cdp_metadata.incident.layer IS 'Schema of the table that failed';
+
+COMMENT ON COLUMN cdp_metadata.incident.table_key IS 'schema.table that failed first; empty where it is none';
+
+COMMENT ON COLUMN cdp_metadata.incident.first_date IS 'Earliest business date that failed';
+
+COMMENT ON COLUMN cdp_metadata.incident.last_date IS 'Latest business date that failed';
+
+COMMENT ON COLUMN cdp_metadata.incident.occurrences IS 'Failures counted so far';
+
+COMMENT ON COLUMN cdp_metadata.incident.title IS 'What happened, in one line';
+
+COMMENT ON COLUMN cdp_metadata.incident.message IS 'What the first failure said';
+
+COMMENT ON COLUMN cdp_metadata.incident.failing_run_id IS 'The run that failed, or that wrote the result';
+
+COMMENT ON COLUMN cdp_metadata.incident.run_url IS 'The run in the UI';
+
+COMMENT ON COLUMN cdp_metadata.incident.asset_url IS 'The asset''s partition in the UI';
+
+COMMENT ON COLUMN cdp_metadata.incident.owner IS 'The pipeline''s primary owner';
+
+COMMENT ON COLUMN cdp_metadata.incident.on_call IS 'Who was on duty when it was opened';
+
+COMMENT ON COLUMN cdp_metadata.incident.state IS 'open, acknowledged or resolved';
+
+COMMENT ON COLUMN cdp_metadata.incident.opened_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.last_seen_at IS 'When its latest failure was seen (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.respond_by IS 'Until when it is to be acknowledged (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.resolve_by IS 'Until when it is to be resolved (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.acknowledged_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.acknowledged_by IS 'By whom';
+
+COMMENT ON COLUMN cdp_metadata.incident.resolved_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident.resolved_by IS 'By whom; `platform` where the cause was over by itself';
+
+COMMENT ON COLUMN cdp_metadata.incident.note IS 'What those who resolved it wrote';
+
+COMMENT ON COLUMN cdp_metadata.incident.escalated_steps IS 'Steps of the pipeline''s escalation that were taken';
+
+COMMENT ON COLUMN cdp_metadata.incident.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.incident.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.incident_message (
+	message_id VARCHAR(100) NOT NULL,
+	incident_id BIGINT NOT NULL,
+	reason VARCHAR(40) NOT NULL,
+	recipients VARCHAR(1000) NOT NULL,
+	title VARCHAR(400) NOT NULL,
+	body TEXT NOT NULL,
+	not_before TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	attempts BIGINT NOT NULL,
+	next_attempt_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	sent_to VARCHAR(1000) NOT NULL,
+	sent_at TIMESTAMP WITHOUT TIME ZONE,
+	last_error VARCHAR(2000),
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.incident_message IS 'Every message about an incident, kept until each of its addresses has taken it.';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.message_id IS 'Incident, reason and number';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.incident_id IS 'Incident';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.reason IS 'opened, more, escalated or resolved';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.recipients IS 'Names of people and teams, with commas between';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.title IS 'Subject';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.body IS 'Text';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.not_before IS 'Not sent before (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.attempts IS 'How often sending was tried';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.next_attempt_at IS 'When it is tried again (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.sent_to IS 'Fingerprints of the addresses that took it, with commas between';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.sent_at IS 'When all had taken it (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.last_error IS 'Why the last attempt failed';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.incident_message.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.incident_occurrence (
+	incident_id BIGINT NOT NULL,
+	occurrence_key VARCHAR(400) NOT NULL,
+	table_key VARCHAR(120),
+	business_date DATE,
+	message VARCHAR(2000) NOT NULL,
+	seen_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	over_at TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.incident_occurrence IS 'Every single failure that an incident stands for.';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.incident_id IS 'Incident';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.occurrence_key IS 'The same failure has the same key as long as it is there';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.table_key IS 'schema.table';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.message IS 'What failed';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.seen_at IS 'When it was first seen (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.over_at IS 'When it was over (UTC); empty while it is there';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.incident_occurrence.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.ingest_export (
+	source VARCHAR(60) NOT NULL,
+	business_date DATE NOT NULL,
+	rows_written BIGINT NOT NULL,
+	fingerprint VARCHAR(60) NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.ingest_export IS 'What was last written out of each date of the tables of cdm_ingest_db.';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.source IS 'Source whose file it was written to';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.business_date IS 'Business date';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.rows_written IS 'Records written';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.fingerprint IS 'Of the date''s rows: another one means that they have changed';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.ingest_export.load_ts IS 'When (UTC)';
+
 CREATE TABLE cdp_metadata.landing_file (
 	source VARCHAR(60) NOT NULL,
 	business_date DATE NOT NULL,
