@@ -16,7 +16,7 @@ export CDM_HOME ?= $(CURDIR)/.cdm
 export DAGSTER_HOME ?= $(CDM_HOME)/dagster
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run ui test test-deep lint format bench status clean help
+.PHONY: run ui test test-deep drill lint format bench status clean help
 
 run: $(READY) ## Write the demo landing area and load it: Day 0 and the 30 days after it (DAYS=366, or START= END=)
 	$(BIN)/cdm demo $(DATES)
@@ -33,6 +33,9 @@ test: $(READY) ## Run the tests
 
 test-deep: $(READY) ## Run the slow tests: the laws of the load contract with hundreds of random histories
 	$(BIN)/pytest -n 2 --dist worksteal -m slow
+
+drill: $(READY) ## Inject fourteen faults into a small site; each must lead to the right incident and runbook (minutes)
+	$(BIN)/python -m cdm_assets_tests.end_to_end.fault_drill
 
 lint: $(READY) ## Format check, lint, types, package directions, runbooks
 	$(BIN)/ruff format --check .

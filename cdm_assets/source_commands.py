@@ -21,7 +21,9 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A .csv, .jsonl (both also .gz), .parquet or .xlsx file.")]
+FileArgument = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A .csv, .jsonl (both also .gz), .parquet or .xlsx file.")
+]
 
 
 @app.command()

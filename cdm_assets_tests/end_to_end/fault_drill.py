@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -47,6 +48,7 @@ from cdm_assets.warehouse.landing_area import LandingAreaMissing, file_name_of
 FIRST: Final = date(2017, 1, 1)
 LOADED: Final = date(2017, 1, 3)
 NEXT: Final = date(2017, 1, 4)
+_QUIET: Final = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _TELLING: Final = ("missing_files", "withdrawn_files", "incidents", "run_failures")
 
 
@@ -162,6 +164,7 @@ class Drill:
 def prepared(home: Path) -> Drill:
     """A drill in `home`, an empty folder: the site loaded, its morning green."""
     home.mkdir(parents=True, exist_ok=True)
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)
     for name in [name for name in os.environ if name.startswith("CDM_")]:
         del os.environ[name]
     os.environ |= {
@@ -286,7 +289,9 @@ def _scheduled_run(drill: Drill) -> None:
     definitions = build_definitions(drill.settings)
     with DagsterInstance.from_config(str(drill.settings.dagster_home)) as instance:
         job = definitions.get_job_def("daily")
-        job.execute_in_process(instance=instance, partition_key=NEXT.isoformat(), raise_on_error=False)
+        job.execute_in_process(
+            instance=instance, partition_key=NEXT.isoformat(), raise_on_error=False, run_config=_QUIET
+        )
 
 
 def _rerun(drill: Drill, *how: str, fails: bool | None = False) -> None:
@@ -301,16 +306,13 @@ def _rerun_from(table: str) -> Callable[[Drill], None]:
     return mend
 
 
-def _hub_row_twice(drill: Drill) -> None:
-    hub = drill.table("rdv.h_campaign")
-    drill.sql(sa.insert(hub).from_select([column.name for column in hub.c], sa.select(hub).limit(1)))
-    _rerun(drill, "--only", "rdv.h_campaign", fails=True)
-
-
-def _hub_built_again(drill: Drill) -> None:
-    drill.sql(sa.delete(drill.table("rdv.h_campaign")))
-    drill.cdm("run", "--force", "--select", "rdv.h_campaign")
-    drill.cdm("run")
+def _key_twice(drill: Drill) -> None:
+    table = drill.table("ldz.ldz_customer")
+    one = sa.select(table).where(table.c.business_date == NEXT).order_by(table.c.household_id).limit(1).subquery()
+    other_age = sa.case((one.c.age == "65+", "19-24"), else_="65+").label("age")
+    columns = [other_age if column.name == "age" else column for column in one.c]
+    drill.sql(sa.insert(table).from_select([column.name for column in table.c], sa.select(*columns)))
+    _rerun(drill, "--only", "rdv.s_customer_demographics", fails=True)
 
 
 def _hub_row_lost(drill: Drill) -> None:
@@ -441,11 +443,11 @@ FAULTS: Final[Sequence[Fault]] = (
         _mounted,
     ),
     Fault(
-        "hub_row_twice",
-        "RDV: a key twice in a hub, a constraint violation",
-        _hub_row_twice,
-        Expected(IncidentKind.BLOCKING_CHECK, "CDM-RDV-001", PLATFORM, "rdv.h_campaign"),
-        _hub_built_again,
+        "key_twice",
+        "RDV: a key with two values on one date, a constraint violation",
+        _key_twice,
+        Expected(IncidentKind.BLOCKING_CHECK, "CDM-RDV-001", PLATFORM, "rdv.s_customer_demographics"),
+        _rerun_from("ldz.ldz_customer"),
     ),
     Fault(
         "hub_row_lost",
