@@ -11,15 +11,21 @@ START ?= 2017-01-01
 DAYS ?= 31
 DATES = --start $(START) $(if $(END),--end $(END),--days $(DAYS))
 PORT ?= 3000
+# The business date to score.
+AT ?= 2017-01-31
 
 export CDM_HOME ?= $(CURDIR)/.cdm
 export DAGSTER_HOME ?= $(CDM_HOME)/dagster
 export PYTHONWARNINGS ?= ignore
 
-.PHONY: run ui test test-deep drill lint format bench status clean help
+.PHONY: run scores ui test test-deep drill lint format bench status clean help
 
 run: $(READY) ## Write the demo landing area and load it: Day 0 and the 30 days after it (DAYS=366, or START= END=)
 	$(BIN)/cdm demo $(DATES)
+	$(BIN)/cdm run $(DATES)
+
+scores: $(READY) ## Train the demo's response model on what is published as of AT, write its scores back, load them
+	$(BIN)/cdm demo-scores --at $(AT)
 	$(BIN)/cdm run $(DATES)
 
 ui: $(READY) ## Open the Dagster UI (webserver and daemon) over the same instance, on 127.0.0.1

@@ -24,8 +24,8 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert "2 dates written, 0 already there" in demo.stdout
     run = cdm(home, "run", "--days", "2")
     assert run.returncode == 0, run.stderr
-    assert "Run 1 of 1: 47 tables, 2017-01-01..2017-01-02 (2 dates)" in run.stdout
-    assert "[47/47] cdm_publish_db.customer_360" in run.stdout
+    assert "Run 1 of 1: 100 tables, 2017-01-01..2017-01-02 (2 dates)" in run.stdout
+    assert "/100] cdm_publish_db.customer_360" in run.stdout
     assert "make ui" in run.stdout
     assert str(home / "warehouse" / "cdm.duckdb") in run.stdout
     return home
@@ -41,8 +41,8 @@ def test_help_lists_the_steps(tmp_path: Path) -> None:
 def test_status_shows_every_layer(home: Path) -> None:
     shown = cdm(home, "status", "--days", "2")
     lines = {line.split()[0]: line.split()[1:] for line in shown.stdout.splitlines() if len(line.split()) == 8}
-    assert list(lines) == ["ldz", "rdv", "itf", "agg", "cs_360_db", "cdm_publish_db"]
-    assert lines["ldz"][:2] == ["9", "18"]
+    assert list(lines) == ["ldz", "rdv", "itf", "agg", "cs_360_db", "metrics", "cdm_publish_db"]
+    assert lines["ldz"][:2] == ["19", "38"]
     assert all(values[5] == "0" for values in lines.values()), "nothing failed"
 
 
@@ -52,7 +52,7 @@ def test_a_second_run_says_that_nothing_is_to_do(home: Path) -> None:
 
 def test_plan_says_what_a_run_would_load(home: Path) -> None:
     shown = cdm(home, "plan", "--days", "3").stdout
-    assert shown == "Never loaded: 2017-01-03 (1 dates) of 47 tables\n"
+    assert shown == "Never loaded: 2017-01-03 (1 dates) of 100 tables\n"
     assert "everything is loaded and unchanged" in cdm(home, "plan", "--days", "2").stdout
 
 
@@ -74,7 +74,7 @@ def test_ddl_prints_a_script_and_applies_it(tmp_path: Path) -> None:
     script = cdm(tmp_path, "ddl").stdout
     assert "CREATE TABLE cs_360_db.customer_360" in script
     assert not (tmp_path / "warehouse").exists()
-    assert "56 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
+    assert "114 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
     assert ": 0 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
 
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 
 from cdm_assets.catalog.reading import read_catalog
@@ -78,6 +79,7 @@ TOTALS: dict[str, tuple[Any, ...]] = {
 }
 
 
+@pytest.mark.slow
 def test_the_year_in_one_range_and_one_gigabyte_publishes_the_real_totals_in_every_layer(tmp_path: Path) -> None:
     write_landing_area(root=tmp_path / "landing", start=YEAR.first, end=YEAR.last)
     loads = TableLoads(Tables(read_catalog()))

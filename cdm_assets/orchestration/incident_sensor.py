@@ -11,7 +11,7 @@ Messages are sent while no transaction is open and the warehouse is free for run
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final
@@ -62,7 +62,7 @@ from cdm_assets.orchestration.assets import tables_of_steps
 from cdm_assets.orchestration.warehouse_resource import open_warehouse
 from cdm_assets.settings import Settings, SettingsError
 from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.ddl import create_missing
+from cdm_assets.warehouse.ddl import SchemaMismatch, create_missing
 from cdm_assets.warehouse.engine import Warehouse, WarehouseBusy
 
 TICK_SECONDS: Final = 28
@@ -219,7 +219,8 @@ class _Desk:
     def _warehouse(self) -> Iterator[Warehouse]:
         with open_warehouse(self._settings, self._loads, wait_seconds=_LOCK_WAIT_SECONDS) as warehouse:
             if not self._has_tables:
-                create_missing(warehouse)
+                with suppress(SchemaMismatch):  # the runs that it stops say so, and somebody has to be told of them
+                    create_missing(warehouse)
                 self._has_tables = True
             yield warehouse
 

@@ -42,8 +42,8 @@ from cdm_assets.orchestration.landing_sensors import landing_sensors
 from cdm_assets.orchestration.runs import fail_runs_of_dead_processes
 from cdm_assets.orchestration.warehouse_resource import landing_area, open_warehouse
 from cdm_assets.settings import Settings
-from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.landing_area import LandingAreaMissing, file_name_of
+from cdm_assets.warehouse.ddl import SchemaMismatch
+from cdm_assets.warehouse.landing_area import LandingAreaMissing
 
 FIRST: Final = date(2017, 1, 1)
 LOADED: Final = date(2017, 1, 3)
@@ -125,10 +125,11 @@ class Drill:
 
     @contextmanager
     def connection(self) -> Iterator[sa.Connection]:
-        with open_warehouse(self.settings, self.loads, wait_seconds=20) as warehouse:
-            create_missing(warehouse)
-            with warehouse.transaction() as connection:
-                yield connection
+        with (
+            open_warehouse(self.settings, self.loads, wait_seconds=20) as warehouse,
+            warehouse.transaction() as connection,
+        ):
+            yield connection
 
     def table(self, key: str) -> sa.Table:
         return self.loads.tables[key]
@@ -149,7 +150,7 @@ class Drill:
         sensors = {each.name: each for each in (*landing, *telling)}
         with DagsterInstance.from_config(str(settings.dagster_home)) as instance:
             for name in _TELLING:
-                with suppress(LandingAreaMissing):  # a red tick
+                with suppress(LandingAreaMissing, SchemaMismatch):  # a red tick
                     sensors[name](build_sensor_context(instance=instance))
 
     def unresolved(self) -> list[Incident]:
@@ -306,24 +307,30 @@ def _rerun_from(table: str) -> Callable[[Drill], None]:
     return mend
 
 
-def _key_twice(drill: Drill) -> None:
-    table = drill.table("ldz.ldz_customer")
-    one = sa.select(table).where(table.c.business_date == NEXT).order_by(table.c.household_id).limit(1).subquery()
-    other_age = sa.case((one.c.age == "65+", "19-24"), else_="65+").label("age")
-    columns = [other_age if column.name == "age" else column for column in one.c]
-    drill.sql(sa.insert(table).from_select([column.name for column in table.c], sa.select(*columns)))
-    _rerun(drill, "--only", "rdv.s_customer_demographics", fails=True)
+def _value_lost(drill: Drill) -> None:
+    table = drill.table("ldz.ldz_transaction")
+    drill.sql(sa.text("alter table ldz.ldz_transaction alter column sales_value drop not null"))
+    basket = sa.select(sa.func.min(table.c.basket_id)).where(table.c.business_date == NEXT).scalar_subquery()
+    damaged = sa.update(table).where(table.c.business_date == NEXT, table.c.basket_id == basket)
+    drill.sql(damaged.values(sales_value=None))
+    _rerun(drill, "--only", "rdv.l_transaction", fails=True)
+
+
+def _value_from_the_file(drill: Drill) -> None:
+    _rerun_from("ldz.ldz_transaction")(drill)
+    drill.sql(sa.text("alter table ldz.ldz_transaction alter column sales_value set not null"))
 
 
 def _hub_row_lost(drill: Drill) -> None:
     hub, link = drill.table("rdv.h_customer"), drill.table("rdv.l_transaction")
-    sold_to = sa.select(sa.func.min(link.c.h_customer_hk)).where(link.c.business_date == NEXT).scalar_subquery()
-    drill.sql(sa.delete(hub).where(hub.c.h_customer_hk == sold_to))
+    sold_to = sa.select(sa.func.min(link.c.customer_hk)).where(link.c.business_date == NEXT).scalar_subquery()
+    drill.sql(sa.delete(hub).where(hub.c.customer_hk == sold_to))
     _rerun(drill, "--only", "rdv.l_transaction", fails=True)
 
 
 def _hub_loaded_again(drill: Drill) -> None:
-    drill.cdm("run", "--force", "--select", "rdv.h_customer")
+    drill.cdm("run", "--force", "--select", "rdv.h_customer", fails=None)  # the link is still as it was
+    drill.cdm("run", fails=None)
     _rerun_from("rdv.l_transaction")(drill)
 
 
@@ -377,18 +384,21 @@ def _salaries_lost(drill: Drill) -> None:
     _rerun(drill, "--only", "metrics.profit_aggregate", fails=True)
 
 
-def _predictions_without_scores(drill: Drill) -> None:
-    source = drill.loads.catalog.sources["prediction_file"]
-    path = drill.home / "landing" / file_name_of(source, NEXT)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    names = [column.file_name for column in source.columns if column.name != "score"]
-    path.write_text(f"{','.join(names)}\n{','.join('1' for _ in names)}\n")
-    drill.cdm("run", fails=True)
-
-
-def _predictions_taken_back(drill: Drill) -> None:
-    (drill.home / "landing" / file_name_of(drill.loads.catalog.sources["prediction_file"], NEXT)).unlink()
-    drill.cdm("run")
+def _score_of_nobody(drill: Drill) -> None:
+    row = {
+        "business_date": NEXT,
+        "customer_id": "nobody",
+        "score": 0.5,
+        "score_decile": 1,
+        "score_model": "response_model",
+        "score_model_version": "1.0",
+        "score_date": NEXT,
+        "score_age_days": 0,
+        "load_ts": drill.now.replace(tzinfo=None),
+        "run_id": "by hand",
+    }
+    drill.sql(sa.insert(drill.table("cs_360_db.customer_score")).values(row))
+    _rerun(drill, "--only", "cdm_publish_db.customer_360", fails=True)
 
 
 def _killed(drill: Drill) -> None:
@@ -443,11 +453,11 @@ FAULTS: Final[Sequence[Fault]] = (
         _mounted,
     ),
     Fault(
-        "key_twice",
-        "RDV: a key with two values on one date, a constraint violation",
-        _key_twice,
-        Expected(IncidentKind.BLOCKING_CHECK, "CDM-RDV-001", PLATFORM, "rdv.s_customer_demographics"),
-        _rerun_from("ldz.ldz_customer"),
+        "value_lost",
+        "RDV: a row without a value that must be there, a constraint violation",
+        _value_lost,
+        Expected(IncidentKind.RUN_FAILURE, "CDM-RDV-001", PLATFORM, "rdv.l_transaction"),
+        _value_from_the_file,
     ),
     Fault(
         "hub_row_lost",
@@ -460,7 +470,7 @@ FAULTS: Final[Sequence[Fault]] = (
         "column_dropped",
         "Interface: a column is not in the database, a schema mismatch",
         _column_dropped,
-        Expected(IncidentKind.RUN_FAILURE, "CDM-ITF-001", PLATFORM, "itf.payroll"),
+        Expected(IncidentKind.RUN_FAILURE, "CDM-OPS-008", PLATFORM, "itf.payroll"),
         _table_built_again,
     ),
     Fault(
@@ -492,11 +502,11 @@ FAULTS: Final[Sequence[Fault]] = (
         _rerun_from("itf.payroll"),
     ),
     Fault(
-        "predictions_without_scores",
-        "ML: a file of predictions that cannot be ingested",
-        _predictions_without_scores,
-        Expected(IncidentKind.BLOCKING_CHECK, "CDM-ML-001", "model_loop", "ldz.ldz_prediction_file"),
-        _predictions_taken_back,
+        "score_of_nobody",
+        "ML: a score that does not reach the published customer_360",
+        _score_of_nobody,
+        Expected(IncidentKind.BLOCKING_CHECK, "CDM-ML-002", PLATFORM, "cdm_publish_db.customer_360"),
+        _rerun_from("cs_360_db.customer_score"),
     ),
     Fault(
         "killed",

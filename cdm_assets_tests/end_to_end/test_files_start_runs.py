@@ -27,7 +27,8 @@ from cdm_assets_tests.end_to_end.live_ui import LiveUI, Partition, cdm, environm
 FIRST, MIDDLE, LAST = "2017-01-01", "2017-01-02", "2017-01-03"
 DAYS = (FIRST, MIDDLE, LAST)
 SALES = "transaction.csv"
-SENSORS = ["corrected_files", "late_events", "late_files", "missing_files", "new_files", "withdrawn_files"]
+LANDING_SENSORS = ["corrected_files", "late_events", "late_files", "missing_files", "new_files", "withdrawn_files"]
+SENSORS = [*LANDING_SENSORS, "new_predictions", "incidents", "run_failures"]
 PUBLISHED_SALES = "select sum(sales_amount_lifetime) from cdm_publish_db.customer_360_current"
 RISE = Decimal("1000.00")
 

@@ -327,10 +327,11 @@ def test_the_command_shows_what_is_open_what_it_holds_and_what_comes(
 ) -> None:
     windows = BOTH.replace('"0 2 * * *"', '"0 2 * * MON"').replace('"30 2 * * *"', '"30 2 22 * *"')
     (tmp_path / "maintenance.yaml").write_text(f"windows:\n{windows}")
+    sources = [source.source for source in read_catalog().sources.values() if source.system == "data_mart"]
     assert shown(tmp_path, "--at", "2026-11-22T02:45", monkeypatch=monkeypatch) == [
         "2026-11-22 02:45 UTC: held by",
         "  maintenance release (data_mart) until 2026-11-22 03:00 UTC: Weekly release.",
-        f"    holds 9 sources: {', '.join(read_catalog().sources)}",
+        f"    holds {len(sources)} sources: {', '.join(sources)}",
         "  maintenance vacuum (warehouse) until 2026-11-22 03:00 UTC",
         "    holds everything",
         "Within the next 14 days:",

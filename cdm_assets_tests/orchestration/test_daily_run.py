@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 from dagster import AssetCheckKey, AssetKey, DagsterInstance, RunsFilter
+from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from cdm_assets.demo.landing_area import write_landing_area
@@ -35,6 +36,13 @@ DAYS = DateRange(FIRST, LAST)
 AUDIT = ("load_ts", "run_id")
 
 
+def forget_definitions() -> None:
+    """Let the next run of this process read the settings anew; Dagster keeps the last job that it built."""
+    sys.modules.pop(CODE_LOCATION_MODULE, None)
+    ReconstructableJob.get_repository_definition.cache_clear()
+    ReconstructableJob.get_definition.cache_clear()
+
+
 class DemoSite:
     """A home folder with the first days of the demo in its landing area."""
 
@@ -55,7 +63,7 @@ class DemoSite:
         self.said.clear()
         # The code location reads its settings once a process; here each site needs its own.
         self._use()
-        sys.modules.pop(CODE_LOCATION_MODULE, None)
+        forget_definitions()
         return run_dates(self.settings, self.loads, DateRange(first, last), say=self.said.append, **options)
 
     def query(self, sql: str) -> list[Any]:
@@ -171,7 +179,7 @@ def test_a_second_run_does_nothing(loaded: DemoSite) -> None:
 
 
 def test_an_unknown_selection_says_what_there_is(loaded: DemoSite) -> None:
-    layers = r"\(agg, cdm_publish_db, cs_360_db, itf, ldz, rdv\)"
+    layers = r"\(agg, cdm_publish_db, cs_360_db, itf, ldz, metrics, rdv\)"
     with pytest.raises(UnknownSelection, match=rf"--select foo: no such table; .*{layers}"):
         loaded.run(selection=("foo",))
 
@@ -250,7 +258,7 @@ def test_the_repair_job_finds_changed_files_by_itself_and_leaves_withdrawn_ones_
     first_row = f"select sales_value from ldz.ldz_transaction where business_date = '{FIRST}' and source_row = 1"
     given_away = site.query(first_row)[0][0]
     site.rewrite(FIRST, "transaction.csv", free)
-    sys.modules.pop(CODE_LOCATION_MODULE, None)
+    forget_definitions()
     with DagsterInstance.from_config(str(site.settings.dagster_home)) as instance:
         ops = [LOOK_OP, *(repair_op_name(key) for key in site.loads.in_order), VERDICT_OP]
         outcome = run_ops(instance=instance, job_name="repair", ops=ops)

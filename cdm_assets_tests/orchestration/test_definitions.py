@@ -45,7 +45,15 @@ def test_every_table_of_every_layer_is_an_asset(defs: Definitions) -> None:
     by_layer: dict[str, int] = {}
     for asset in _assets(defs):
         by_layer[asset.key.path[0]] = by_layer.get(asset.key.path[0], 0) + 1
-    assert by_layer == {"ldz": 9, "rdv": 18, "itf": 9, "agg": 5, "cs_360_db": 3, "cdm_publish_db": 3}
+    assert by_layer == {
+        "ldz": 19,
+        "rdv": 34,
+        "itf": 18,
+        "agg": 8,
+        "cs_360_db": 4,
+        "metrics": 9,
+        "cdm_publish_db": 8,
+    }
 
 
 def test_every_asset_says_whose_it_is_what_it_is_and_how_it_is_checked(defs: Definitions) -> None:
@@ -96,7 +104,13 @@ def test_there_is_a_repair_job_with_an_op_a_table(defs: Definitions) -> None:
 def test_the_landing_area_is_watched_by_default(defs: Definitions) -> None:
     sensors = {sensor.name: sensor for sensor in defs.get_repository_def().sensor_defs}
     starting = {"new_files", "late_files", "corrected_files", "late_events"}
-    assert sensors.keys() == starting | {"missing_files", "withdrawn_files", "incidents", "run_failures"}
+    assert sensors.keys() == starting | {
+        "missing_files",
+        "withdrawn_files",
+        "new_predictions",
+        "incidents",
+        "run_failures",
+    }
     for name, sensor in sensors.items():
         assert sensor.default_status is DefaultSensorStatus.RUNNING
         assert len(sensor.description or "") > 80, "says what it does"

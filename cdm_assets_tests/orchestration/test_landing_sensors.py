@@ -123,7 +123,7 @@ def loaded(watched: Watched) -> Watched:
 def test_new_dates_start_the_daily_job_once_their_files_are_whole(watched: Watched) -> None:
     first = watched.tick("new_files")
     assert isinstance(first, str)
-    assert first.startswith(f"{FIRST}: campaign, ")
+    assert first.startswith(f"{FIRST}: account, ")
     assert "may still be being written" in first
     watched.now += SETTLED_SECONDS
     request = watched.tick("new_files")
@@ -197,7 +197,7 @@ def test_a_corrected_file_is_loaded_once_and_its_predecessor_kept(loaded: Watche
     with DagsterInstance.from_config(str(loaded.site.settings.dagster_home)) as instance:
         run = instance.get_runs(limit=1)[0]
     assert run.status is DagsterRunStatus.SUCCESS
-    assert run.tags["cdm/loaded"] == "22 partitions of 14 tables"
+    assert run.tags["cdm/loaded"] == "43 partitions of 23 tables"
     assert loaded.register("transaction", FIRST) == [("superseded", 1), ("loaded", 1)]
     archived = list((loaded.site.settings.archive / "transaction" / str(FIRST)).iterdir())
     assert len(archived) == 2
