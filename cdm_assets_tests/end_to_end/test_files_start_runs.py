@@ -162,7 +162,12 @@ def _nothing_else_ran_and_no_tick_failed(site: LiveSite) -> None:
     by_command, *_ = reversed(site.ui.runs())
     assert by_command.tags["cdm/command"] == "run"
     new = site.ui.runs_because("new")
-    assert [run.why for run in site.ui.runs()] == ["corrected", "late", *("new" for _ in new), None]
+    by_events = site.ui.runs_because("late events")
+    others = [run.why for run in site.ui.runs() if run.why != "late events"]
+    assert others == ["corrected", "late", *("new" for _ in new), None]
+    # The copied days hold clicks of the days before.
+    of_clicks = {key for key in site.loads.in_order if {key, *site.loads.ancestors[key]} & {"itf.click"}}
+    assert {table for table, _ in site.ui.materialized_by(*by_events)} <= of_clicks
     ticks = [tick for sensor in site.ui.sensors().values() for tick in sensor.ticks]
     assert [tick for tick in ticks if tick.status not in {"SKIPPED", "SUCCESS", "STARTED"}] == []
     assert all(tick.says for tick in ticks if tick.status == "SKIPPED"), "a tick that starts nothing says why"
@@ -171,11 +176,20 @@ def _nothing_else_ran_and_no_tick_failed(site: LiveSite) -> None:
 def _of_sales(day: str, so_far: tuple[str, ...], *, new_keys: bool) -> list[Partition]:
     """What is made of the sales of `day`: that date, and every later one of what sums up or knows of the keys."""
     vault = ("h_basket", "h_customer", "h_product", "h_store", "l_transaction")
-    of_the_date = ("agg.customer_day", "agg.customer_department_day", "agg.campaign_customer_day", "itf.transaction")
+    of_products = (
+        "agg.customer_department_day",
+        "agg.customer_unit_day",
+        "metrics.profit_unit",
+        "metrics.profit_unit_arm",
+    )
+    of_the_date = ("agg.customer_day", "agg.campaign_customer_day", "itf.transaction", *of_products)
     summed_up = [
         f"{schema}.{name}_360" for schema in ("cs_360_db", "cdm_publish_db") for name in ("customer", "campaign")
     ]
-    know_the_keys = ("itf.customer", "itf.product", "agg.customer_department_day") if new_keys else ()
+    of_metrics = ("profit_aggregate", "experiment_summary", "investor_summary")
+    summed_up += [f"{schema}.{name}" for schema in ("metrics", "cdm_publish_db") for name in of_metrics]
+    of_customers = ("agg.prediction_day", "agg.score_day", "cs_360_db.customer_score")
+    know_the_keys = ("itf.customer", "itf.product", *of_products, *of_customers) if new_keys else ()
     return sorted(
         {(table, day) for table in ("ldz.ldz_transaction", *(f"rdv.{name}" for name in vault), *of_the_date)}
         | {(table, later) for table in (*summed_up, *know_the_keys) for later in so_far}

@@ -227,8 +227,13 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
     after = dict(site.query("select table_key || business_date, run_id from cdp_metadata.partition_load"))
     reloaded = {key for key in after if after[key] != before[key]}
     vault = ("rdv.h_basket", "rdv.h_customer", "rdv.h_product", "rdv.h_store", "rdv.l_transaction")
-    of_the_date = ("agg.customer_day", "agg.customer_department_day", "agg.campaign_customer_day", "itf.transaction")
+    of_the_date = (
+        *(f"agg.{name}_day" for name in ("customer", "customer_department", "customer_unit", "campaign_customer")),
+        *("itf.transaction", "metrics.profit_unit", "metrics.profit_unit_arm"),
+    )
     so_far = [f"{schema}.{name}_360" for schema in ("cs_360_db", "cdm_publish_db") for name in ("customer", "campaign")]
+    summed_up = ("profit_aggregate", "experiment_summary", "investor_summary")
+    so_far += [f"{schema}.{name}" for schema in ("metrics", "cdm_publish_db") for name in summed_up]
     assert reloaded == {
         *(f"{table}{middle}" for table in ("ldz.ldz_transaction", *vault, *of_the_date)),
         *(f"{table}{day}" for table in so_far for day in (middle, LAST)),
