@@ -34,8 +34,9 @@ ui: $(READY) ## Open the Dagster UI (webserver and daemon) over the same instanc
 status: $(READY) ## Show what is loaded and which checks failed
 	$(BIN)/cdm status
 
+# Three workers on two cores: the tests of the real UI wait most of their time.
 test: $(READY) ## Run the tests
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 test-deep: $(READY) ## Run the slow tests: the laws of the load contract with hundreds of random histories
 	$(BIN)/pytest -n 2 --dist worksteal -m slow

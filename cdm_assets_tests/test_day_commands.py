@@ -127,6 +127,7 @@ def test_rerun_shows_what_it_would_do_asks_and_starts_nothing_without_an_answer(
     assert "Run 1 of 1" not in shown.stdout
 
 
+@pytest.mark.slow
 def test_rerun_repairs_a_damaged_table_and_what_is_behind_it_and_verifies_it(home: Path) -> None:
     change(home, f"delete from itf.flowchart where business_date = '{LAST}'")
     assert cdm(home, "verify", LAST).returncode == 1
@@ -175,6 +176,7 @@ def test_smoke_goes_through_all_layers_reads_only_and_leaves_nothing(loaded: Pat
     assert database.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_smoke_fails_where_the_database_is_not_as_declared_and_leaves_nothing(home: Path, tmp_path: Path) -> None:
     change(
         home,

@@ -19,6 +19,7 @@ def _drill(home: Path, *names: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
+@pytest.mark.slow
 def test_a_fault_leads_to_its_incident_and_runbook_and_ends_with_a_green_morning(tmp_path: Path) -> None:
     done = _drill(tmp_path, "cut_off", "interface_rows_lost")
     assert done.returncode == 0, done.stdout + done.stderr

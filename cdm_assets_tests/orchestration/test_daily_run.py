@@ -197,6 +197,7 @@ def test_a_busy_database_is_named_before_a_run_is_created(loaded: DemoSite) -> N
         holder.communicate()
 
 
+@pytest.mark.slow
 def test_a_range_equals_its_days_one_by_one_and_a_repeat_changes_nothing(loaded: DemoSite, site: DemoSite) -> None:
     site.settings.home.joinpath("token.key").write_text(loaded.settings.home.joinpath("token.key").read_text())
     for day in DAYS:

@@ -141,6 +141,7 @@ def test_new_dates_start_the_daily_job_once_their_files_are_whole(watched: Watch
     assert watched.site.query("select count(distinct business_date) from cdm_publish_db.customer_360") == [(3,)]
 
 
+@pytest.mark.slow
 def test_a_date_waits_for_a_required_file_and_starts_without_it_after_the_deadline(watched: Watched) -> None:
     watched.take(LAST, "customer.csv")
     request = watched.start("new_files")
@@ -211,6 +212,7 @@ def test_an_identical_redelivery_starts_nothing_and_is_counted(loaded: Watched) 
     assert loaded.register("transaction", FIRST) == [("loaded", 2)]
 
 
+@pytest.mark.slow
 def test_a_request_whose_run_failed_for_good_is_not_repeated_but_after_an_outage_it_is(
     loaded: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,6 +262,7 @@ def test_a_withdrawn_file_is_told_once_and_its_rows_stay_until_an_operator_says_
     assert loaded.tick("withdrawn_files") == "No withdrawn file."
 
 
+@pytest.mark.slow
 def test_a_paused_source_is_left_out_and_caught_up_with_later(watched: Watched) -> None:
     settings, loads = watched.site.settings, watched.site.loads
     watched.tick("new_files")
