@@ -90,7 +90,7 @@ def test_a_bad_value_in_the_last_row_counts(tmp_path: Path) -> None:
 
 def test_quotes_commas_and_gzip_are_read_as_the_landing_zone_reads_them(tmp_path: Path) -> None:
     text = '\ufeff"Shop, no",n\r\n"a ""b"", c",1\r\n"two\nlines",2\r\n'
-    (tmp_path / "shop.csv.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "shop.csv.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     first, second = found_columns(tmp_path / "shop.csv.gz")
     assert (first.name, first.examples, str(second.type)) == ("Shop, no", ('a "b", c', "two\nlines"), "integer")
 
@@ -133,7 +133,7 @@ def test_json_lines(tmp_path: Path) -> None:
     text = (
         '{"id": "007", "price": 1.50, "new": true}\n\n{"price": 2, "at": "2017-03-01T12:00:00", "tags": ["a", 1.0]}\n'
     )
-    (tmp_path / "shop.jsonl.gz").write_bytes(gzip.compress(text.encode()))
+    (tmp_path / "shop.jsonl.gz").write_bytes(gzip.compress(text.encode(), mtime=0))
     found = found_columns(tmp_path / "shop.jsonl.gz")
     assert {column.name: str(column.type) for column in found} == {
         "id": "string(3)",
@@ -205,12 +205,12 @@ def test_excel_dates_are_read_as_the_source_declares_them(tmp_path: Path, catalo
         ("shop.csv", b"\xff\xfea,b\n1,2\n", "its first line is not UTF-8 text"),
         ("shop.csv", b"PK\x03\x04rest", "is no CSV but a zip or Excel file"),
         ("shop.csv.gz", b"a,b\n1,2\n", "the gzip stream is truncated or damaged"),
-        ("shop.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99)[:-20], "gz"),
+        ("shop.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-20], "gz"),
         ("shop.parquet", b"a,b\n1,2\n", "is no Parquet file"),
         ("shop.xlsx", b"a,b\n1,2\n", "expected an .xlsx workbook"),
         ("shop.jsonl", b'{"a": 1}\n{"a": 1,\n', "line 2: no JSON: Expecting property name"),
         ("shop.jsonl", b"\n", "holds no object with keys; expected one object a line"),
-        ("shop.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:-20], "the gzip stream is truncated or damaged"),
+        ("shop.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99, mtime=0)[:-20], "the gzip stream is truncated or damaged"),
         ("shop.txt", b"a,b\n1,2\n", "shop.txt: expected a name that ends in .csv, .csv.gz, .parquet, .xlsx, .jsonl"),
     ],
 )
@@ -306,7 +306,7 @@ def test_what_is_inferred_of_a_demo_file_validates_as_it_stands(
 ) -> None:
     path = tmp_path / "2017-03-01" / (f"new_{name}" if renamed else name)
     path.parent.mkdir()
-    path.write_bytes(gzip.compress(DEMO[name].encode()) if name.endswith(".gz") else DEMO[name].encode())
+    path.write_bytes(gzip.compress(DEMO[name].encode(), mtime=0) if name.endswith(".gz") else DEMO[name].encode())
     text = inferred_yaml(path, catalog)
     assert text.startswith("# A first draft by `cdm source infer`. It passes `cdm validate` as it stands")
     laid_over = read_catalog(overlay_with(tmp_path, text))
