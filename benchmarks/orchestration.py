@@ -1,6 +1,9 @@
 """What orchestration alone costs: no-op tables with checks, run for one day and for a range, on either event log.
 
-    python benchmarks/orchestration.py --tables 47 --partitions 366 --checks 4 --storage ours stock
+    python benchmarks/orchestration.py --tables 47 --partitions 366 --checks 4 --storage ours stock postgresql
+
+`ours` and `stock` are SQLite files, `postgresql` is our event log on a PostgreSQL server started for it, and
+`postgresql-stock` Dagster's own on it.
 
 Prints seconds, milliseconds a table and partition, peak memory and the size of the instance. Each case is a process of
 its own on a fresh instance. `--profile` prints where a case spends its time.
@@ -22,6 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 import yaml  # type: ignore[import-untyped]
 from dagster import (
     AssetCheckSpec,
@@ -37,7 +41,7 @@ from dagster import (
 )
 
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
-from cdm_assets.orchestration.instance import ensure_instance
+from cdm_assets.orchestration.instance import ensure_instance, keep_connections_open
 from cdm_assets.orchestration.partition_events import report_partitions
 from cdm_assets.orchestration.runs import run_range
 
@@ -93,17 +97,33 @@ defs = Definitions(
 
 
 def _run_case(home: Path, storage: str, partitions: int, *, profile: bool) -> None:
-    ensure_instance(home)
-    if storage == "stock":
+    if not storage.startswith("postgresql"):
+        return _run_on(home, storage, partitions, None, profile=profile)
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from cdm_assets_tests.engines.postgres_server import running_server  # noqa: PLC0415 - the server of the tests
+
+    with running_server() as server:
+        url = server.new_database().render_as_string(hide_password=False)
+        return _run_on(home, storage, partitions, url, profile=profile)
+
+
+def _run_on(home: Path, storage: str, partitions: int, url: str | None, *, profile: bool) -> None:
+    ensure_instance(home, storage=url)
+    if storage.endswith("stock"):
         path = home / "dagster.yaml"
         configuration = yaml.safe_load(path.read_text())
-        del configuration["event_log_storage"]
+        for part in ("event_log_storage", "run_storage", "schedule_storage"):
+            configuration.pop(part, None)
+        if url is not None:
+            configuration["storage"] = {"postgres": {"postgres_url": url}}
         path.write_text(yaml.safe_dump(configuration))
     last = FIRST_DAY + timedelta(days=partitions - 1)
     sys.path.insert(0, str(Path(__file__).parent))
     import_module("orchestration").defs.get_repository_def()
     profiler = cProfile.Profile()
     with DagsterInstance.from_config(str(home)) as instance:
+        if storage == "postgresql":
+            keep_connections_open(instance)
         seen: list[float] = []
         if profile:
             profiler.enable()
@@ -128,10 +148,18 @@ def _run_case(home: Path, storage: str, partitions: int, *, profile: bool) -> No
                 "seconds": seconds,
                 "before_first_step": seen[0] - started,
                 "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-                "disk_mb": sum(f.stat().st_size for f in home.rglob("*") if f.is_file()) / 1e6,
+                "disk_mb": _bytes_kept(home, url) / 1e6,
             }
         )
     )
+
+
+def _bytes_kept(home: Path, url: str | None) -> int:
+    if url is None:
+        return sum(f.stat().st_size for f in home.rglob("*") if f.is_file())
+    engine = sa.create_engine(url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        return int(connection.scalar(sa.text("select pg_database_size(current_database())")))
 
 
 def main() -> None:
@@ -140,7 +168,9 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=TABLES)
     parser.add_argument("--checks", type=int, default=CHECKS)
     parser.add_argument("--partitions", type=int, nargs="+", default=[1, 366])
-    parser.add_argument("--storage", nargs="+", choices=["ours", "stock"], default=["ours"])
+    parser.add_argument(
+        "--storage", nargs="+", choices=["ours", "stock", "postgresql", "postgresql-stock"], default=["ours"]
+    )
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--case", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -150,7 +180,7 @@ def main() -> None:
         return
     environment = {**os.environ, "BENCHMARK_TABLES_CHECKS": f"{arguments.tables} {arguments.checks}"}
     print(f"{arguments.tables} tables, {arguments.checks} checks each")
-    print("event log   days   seconds  ms/table/day  before 1st step  MB peak  MB disk")
+    print("event log          days   seconds  ms/table/day  before 1st step  MB peak  MB disk")
     for storage in arguments.storage:
         for partitions in arguments.partitions:
             with tempfile.TemporaryDirectory() as home:
@@ -161,7 +191,7 @@ def main() -> None:
             result = json.loads(done.stdout.strip().splitlines()[-1])
             per_table = result["seconds"] * 1000 / arguments.tables / partitions
             print(
-                f"{storage:10}{partitions:>6}{result['seconds']:>10.1f}{per_table:>14.2f}"
+                f"{storage:17}{partitions:>6}{result['seconds']:>10.1f}{per_table:>14.2f}"
                 f"{result['before_first_step']:>17.1f}{result['peak_mb']:>9.0f}{result['disk_mb']:>9.1f}",
                 flush=True,
             )

@@ -20,7 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperGroup
 
-from cdm_assets import day_commands, file_commands, incident_commands, model_commands, oncall_commands, source_commands
+from cdm_assets import (
+    day_commands,
+    ddl_commands,
+    file_commands,
+    incident_commands,
+    model_commands,
+    oncall_commands,
+    setup_commands,
+    source_commands,
+)
 from cdm_assets.command_errors import Stopped
 from cdm_assets.settings import FIRST_DATE, LAST_DATE, Settings, SettingsError
 from cdm_assets.warehouse.dates import ONE_DAY, DateRange, listed
@@ -31,6 +40,7 @@ from cdm_assets.warehouse.tables import Tables
 def _clear_errors() -> Iterator[None]:
     """Known failures end the command with their message; anything else is a fault of ours and shows its trace."""
     from cdm_assets.catalog.reading import CatalogError
+    from cdm_assets.loading.date_control import DateNotAllowed
     from cdm_assets.loading.publish import TokenKeyError
     from cdm_assets.operations.error_codes import code_of_exception, told
     from cdm_assets.operations.incidents import IncidentError
@@ -38,16 +48,22 @@ def _clear_errors() -> Iterator[None]:
     from cdm_assets.operations.runbooks import RunbooksMissing
     from cdm_assets.orchestration.daily_run import InMaintenance, UnknownSelection
     from cdm_assets.warehouse.ddl import SchemaMismatch
-    from cdm_assets.warehouse.engine import WarehouseBusy
+    from cdm_assets.warehouse.ddl_apply import DdlFailed
+    from cdm_assets.warehouse.engine import DatabaseUnreachable, EngineMissing, NoDatabase, WarehouseBusy
     from cdm_assets.warehouse.landing_area import LandingAreaMissing
 
     known = (
         Stopped,
         SettingsError,
         CatalogError,
+        DatabaseUnreachable,
+        DateNotAllowed,
+        DdlFailed,
+        EngineMissing,
         IncidentError,
         InMaintenance,
         LandingAreaMissing,
+        NoDatabase,
         RotaError,
         RunbooksMissing,
         SchemaMismatch,
@@ -67,6 +83,10 @@ class _Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         with _clear_errors():
+            if os.environ.get("CDM_VARIABLES"):
+                from cdm_assets.operations.variables import load_variables_file
+
+                load_variables_file(os.environ)
             return super().invoke(ctx)
 
 
@@ -83,6 +103,8 @@ source_commands.app.command()(file_commands.resume)
 app.add_typer(source_commands.app, name="source")
 app.add_typer(oncall_commands.app, name="oncall")
 app.add_typer(incident_commands.app, name="incident")
+app.add_typer(ddl_commands.access_app, name="access")
+app.add_typer(setup_commands.dates_app, name="dates")
 _NARROWEST_TABLE = 100
 _LONGEST_LIST = 20
 console = Console(highlight=False, soft_wrap=True, width=max(_NARROWEST_TABLE, get_terminal_size().columns))
@@ -133,25 +155,7 @@ def validate() -> None:
     )
 
 
-@app.command()
-def ddl(
-    apply: Annotated[bool, typer.Option("--apply", help="Create what is missing, instead of printing.")] = False,
-) -> None:
-    """Print the DDL of every schema, table and view; with --apply, create those that are missing."""
-    from cdm_assets.orchestration.code_location import table_loads
-    from cdm_assets.warehouse.ddl import create_missing, ddl_script
-    from cdm_assets.warehouse.engine import Warehouse
-
-    settings = _settings()
-    tables = table_loads(settings).tables
-    if not apply:
-        from duckdb_sqlalchemy import Dialect
-
-        console.print(ddl_script(tables, Dialect()), markup=False)
-        return
-    with Warehouse.open_duckdb(settings.database_path, tables) as warehouse:
-        created = create_missing(warehouse)
-    console.print(f"{settings.database_path}: {created} tables created")
+app.command()(ddl_commands.ddl)
 
 
 @app.command()
@@ -186,7 +190,7 @@ def run(
     )
     failed = _print_status(settings, loads.tables, dates)
     console.print("Open the UI:   make ui   (or: cdm ui)")
-    console.print(f"Database file: {settings.database_path}")
+    console.print(f"Database:      {settings.database_name}")
     problems, codes = list(outcome.problems), dict.fromkeys(outcome.codes)
     if failed:
         problems.append(f"{failed} blocking checks failed within {dates}; what depends on them was held back")
@@ -236,6 +240,8 @@ app.command()(incident_commands.sla)
 app.command()(incident_commands.runbook)
 app.command()(model_commands.demo_scores)
 app.command()(oncall_commands.timing)
+app.command()(setup_commands.setup)
+app.command()(setup_commands.variables)
 
 
 @app.command()
@@ -279,16 +285,26 @@ def maintenance(
 def ui(
     port: Annotated[int, typer.Option("--port", help="Port of the webserver.")] = 3000,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; the UI has no login.")] = "127.0.0.1",
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="For viewers: nothing can be started or changed; no daemon.")
+    ] = False,
 ) -> None:
     """Open the Dagster UI over the site's instance: webserver, daemon and code location, until Ctrl-C."""
-    from cdm_assets.orchestration.instance import ensure_instance
+    from cdm_assets.orchestration.instance import ensure_instance_of, is_loopback
     from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE
 
     settings = _settings()
-    ensure_instance(settings.dagster_home)
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
-    console.print(f"Dagster UI: http://{host}:{port} (instance {settings.dagster_home})")
-    command = ["-m", "dagster", "dev", "-m", CODE_LOCATION_MODULE, "-h", host, "-p", str(port)]
+    ensure_instance_of(settings)
+    if not is_loopback(host):
+        may = "see every table's metadata" if read_only else "start and stop runs"
+        errors.print(
+            f"cdm: {host} is not this machine alone, and Dagster's UI has no login: whoever reaches port {port} can "
+            f"{may}. Put a proxy with a login before it (docs/scale.md), or leave --host out",
+            markup=False,
+        )
+    console.print(f"Dagster UI{' (read-only)' if read_only else ''}: http://{host}:{port} ({settings.dagster_home})")
+    program = ["dagster_webserver", "--read-only"] if read_only else ["dagster", "dev"]
+    command = ["-m", *program, "-m", CODE_LOCATION_MODULE, "-h", host, "-p", str(port)]
     os.execv(sys.executable, [sys.executable, *command])  # noqa: S606 - the same interpreter, fixed arguments
 
 
@@ -330,9 +346,7 @@ def _print_status(settings: Settings, tables: Tables, dates: DateRange) -> int:
     from cdm_assets.operations.status import failed_checks, layer_statuses
     from cdm_assets.warehouse.engine import Warehouse
 
-    if not settings.database_path.exists():
-        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
-    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=20) as warehouse:
+    with Warehouse.open_existing(settings, tables, read_only=True, wait_seconds=20) as warehouse:
         statuses = layer_statuses(warehouse, dates)
         blocking = failed_checks(warehouse, dates, blocking=True)
         warnings = failed_checks(warehouse, dates, blocking=False)
@@ -367,7 +381,7 @@ def _codes_of_failed_checks(settings: Settings, tables: Tables, dates: DateRange
     from cdm_assets.operations.status import failed_checks
     from cdm_assets.warehouse.engine import Warehouse
 
-    with Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=20) as warehouse:
+    with Warehouse.open_existing(settings, tables, read_only=True, wait_seconds=20) as warehouse:
         failed = failed_checks(warehouse, dates, blocking=True)
     return list(dict.fromkeys(cause_of_check(each.table, each.check, each.message).code for each in failed))
 

@@ -121,7 +121,6 @@ def verify(
 
     Exit code 0: right, warnings aside. 1: something is wrong.
     """
-    from cdm_assets.command_errors import Stopped
     from cdm_assets.operations.verification import verified
     from cdm_assets.orchestration.code_location import table_loads
     from cdm_assets.settings import Settings
@@ -129,12 +128,9 @@ def verify(
 
     settings = Settings.from_environment()
     asked = _business_date(settings, day)
-    if not settings.database_path.exists():
-        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
     loads = table_loads(settings)
-    path = settings.database_path
     with (
-        Warehouse.open_duckdb(path, loads.tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
+        Warehouse.open_existing(settings, loads.tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
         warehouse.connection() as connection,
     ):
         answers = verified(connection, loads, asked)

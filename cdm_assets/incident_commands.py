@@ -218,12 +218,9 @@ def _settings() -> Settings:
 
 
 def _warehouse(*, read_only: bool = False) -> AbstractContextManager[Warehouse]:
-    from cdm_assets.command_errors import Stopped
     from cdm_assets.orchestration.code_location import table_loads
     from cdm_assets.warehouse.engine import Warehouse
 
     settings = _settings()
-    if not settings.database_path.exists():
-        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
     tables = table_loads(settings).tables
-    return Warehouse.open_duckdb(settings.database_path, tables, read_only=read_only, wait_seconds=_WAIT_SECONDS)
+    return Warehouse.open_existing(settings, tables, read_only=read_only, wait_seconds=_WAIT_SECONDS)

@@ -66,11 +66,9 @@ def _scores(settings: Settings, tables: Tables, day: date) -> Scores:
     from cdm_assets.demo.response_model import NotEnoughHistory, dates_needed, scores_as_of
     from cdm_assets.warehouse.engine import Warehouse
 
-    if not settings.database_path.exists():
-        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
     published = tables["cdm_publish_db.customer_360"]
     with (
-        Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
+        Warehouse.open_existing(settings, tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
         warehouse.connection() as connection,
     ):
         first = connection.execute(sa.select(sa.func.min(published.c.business_date))).scalar()

@@ -177,7 +177,6 @@ def timing(
     days: Annotated[int, typer.Option("--days", min=1, max=3660, help="Of the last so many business dates.")] = 90,
 ) -> None:
     """Show when files come and tables are ready, from history, beside what the catalog declares (UTC)."""
-    from cdm_assets.command_errors import Stopped
     from cdm_assets.operations.timing import delivery_timings, source_timings
     from cdm_assets.orchestration.code_location import table_loads
     from cdm_assets.settings import Settings
@@ -185,13 +184,11 @@ def timing(
     from cdm_assets.warehouse.engine import Warehouse
 
     settings = Settings.from_environment()
-    if not settings.database_path.exists():
-        raise Stopped(f"there is no database at {settings.database_path} yet; load one with `make run` or `cdm run`")
     last = settings.last_business_date
     dates = DateRange(max(settings.start_date, last - timedelta(days=days - 1)), last)
     tables = table_loads(settings).tables
     with (
-        Warehouse.open_duckdb(settings.database_path, tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
+        Warehouse.open_existing(settings, tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
         warehouse.connection() as connection,
     ):
         sources = source_timings(connection, tables, dates)

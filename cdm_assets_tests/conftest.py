@@ -1,10 +1,19 @@
 """The tiny site, opened once; each test finds it empty."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from cdm_assets_tests.engines.evidence import refuse_to_be_skipped
 from cdm_assets_tests.small_site import Site, open_site
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that docs/engines.md says runs must not be skipped."""
+    report = yield
+    refuse_to_be_skipped(report)
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -70,14 +70,6 @@ def test_validate_names_file_line_and_what_was_expected(tmp_path: Path) -> None:
     assert "Traceback" not in shown.stderr
 
 
-def test_ddl_prints_a_script_and_applies_it(tmp_path: Path) -> None:
-    script = cdm(tmp_path, "ddl").stdout
-    assert "CREATE TABLE cs_360_db.customer_360" in script
-    assert not (tmp_path / "warehouse").exists()
-    assert "114 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
-    assert ": 0 tables created" in cdm(tmp_path, "ddl", "--apply").stdout
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

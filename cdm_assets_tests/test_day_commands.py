@@ -186,10 +186,13 @@ def test_smoke_fails_where_the_database_is_not_as_declared_and_leaves_nothing(ho
     )
     shown = cdm(home, "smoke", TMPDIR=str(tmp_path))
     assert shown.returncode == 1
-    assert "itf.campaign has campaign_name as INTEGER, declared VARCHAR" in shown.stdout
-    assert "agg.campaign_day lacks contacts, has undeclared contact_count" in shown.stdout
-    assert "not there: metrics.growth_daily; create them with `cdm ddl --apply`" in shown.stdout
-    assert "failed: the database is as declared" in shown.stdout
+    found = shown.stdout
+    assert "itf.campaign.campaign_name: change type, " in found
+    assert "agg.campaign_day.contacts: add column, " in found
+    assert "agg.campaign_day.contact_count: drop column, " in found
+    assert "metrics.growth_daily: create table, not there" in found
+    assert "`cdm ddl --plan` shows what mends it" in found
+    assert "failed: the database is as declared" in found
     assert scratch_folders(tmp_path) == []
 
 

@@ -40,7 +40,7 @@ def test_every_variable_has_its_setting(tmp_path: Path) -> None:
         home=tmp_path,
         landing_root="/in",
         archive=tmp_path / "archive",
-        database_path=Path("/db/file.duckdb"),
+        database="/db/file.duckdb",
         dagster_home=Path("/dagster"),
         catalog_overlay=Path.cwd() / "my" / "catalog",
         schema_prefix="dev_",
@@ -50,6 +50,52 @@ def test_every_variable_has_its_setting(tmp_path: Path) -> None:
         threads=3,
         token_key="a key",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        ("/db/file.duckdb", "duckdb"),
+        ("duckdb:////db/file.duckdb", "duckdb"),
+        ("postgresql://cdm@db/cdm", "postgresql"),
+        ("postgresql+psycopg2://cdm@db/cdm", "postgresql"),
+        ("snowflake://cdm@account/cdm", "snowflake"),
+        ("mssql://cdm@db/cdm", "mssql"),
+        ("oracle://cdm@db/?service_name=cdm", "oracle"),
+    ],
+)
+def test_a_database_is_a_duckdb_file_or_the_url_of_a_server(text: str, engine: str) -> None:
+    settings = Settings.from_environment({"CDM_DATABASE": text})
+    assert settings.engine == engine
+    if engine == "duckdb":
+        assert settings.database_path == Path("/db/file.duckdb")
+    else:
+        assert settings.database == text
+        with pytest.raises(SettingsError, match="works on a DuckDB file only"):
+            _ = settings.database_path
+
+
+def test_an_engine_that_nobody_knows_is_refused_with_a_hint() -> None:
+    with pytest.raises(SettingsError, match=r"'postgressql'.*Did you mean postgresql"):
+        Settings.from_environment({"CDM_DATABASE": "postgressql://cdm@db/cdm"})
+
+
+def test_a_password_comes_from_a_file_and_is_shown_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("s3cret\n")
+    environment = {"CDM_DATABASE": "postgresql://cdm:pa55@db/cdm", "CDM_DATABASE_PASSWORD": f"file:{tmp_path}/password"}
+    settings = Settings.from_environment(environment)
+    assert settings.database_password == "s3cret"
+    assert settings.database_name == "postgresql://cdm:***@db/cdm"
+    assert not any(secret in repr(settings) for secret in ("s3cret", "pa55"))
+    with pytest.raises(SettingsError, match=r"CDM_DATABASE_PASSWORD=file:/nowhere.*cannot be read"):
+        Settings.from_environment({"CDM_DATABASE_PASSWORD": "file:/nowhere"})
+
+
+def test_dagsters_storage_is_postgresql_or_nothing() -> None:
+    url = "postgresql://dagster@db/dagster"
+    assert Settings.from_environment({"CDM_DAGSTER_STORAGE": url}).dagster_storage == url
+    with pytest.raises(SettingsError, match="CDM_DAGSTER_STORAGE must be the URL of a PostgreSQL database"):
+        Settings.from_environment({"CDM_DAGSTER_STORAGE": "mssql://dagster@db/dagster"})
 
 
 def test_a_start_of_ones_own_has_no_end_unless_given() -> None:

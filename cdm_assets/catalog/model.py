@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
+from cdm_assets.catalog.access import Role
 from cdm_assets.catalog.base import Identifier, Owner, Strict
 from cdm_assets.catalog.checks import EntityCheck, LandingCheck, MartCheck
 from cdm_assets.catalog.clock import checked_cron, checked_time_zone
@@ -432,6 +433,7 @@ class Catalog(Strict):
     models: dict[str, PredictionModel] = Field(default_factory=dict)
     pipelines: dict[str, Pipeline] = Field(default_factory=dict)
     oncall: OnCall = OnCall()
+    roles: dict[str, Role] = Field(default_factory=dict)
 
     @property
     def primary_model(self) -> str | None:

@@ -2,7 +2,8 @@
 
 A site overlays its own folder: a file of the same name replaces the shipped one, other files are added, and the hubs,
 links and events of its `vault.yaml` are added to the shipped ones, or replace those of the same name, like its `hash`.
-So are the windows of its `maintenance.yaml`, and the engineers, groups, leave and swaps of its `oncall.yaml`.
+So are the windows of its `maintenance.yaml`, the roles of its `access.yaml`, and the engineers, groups, leave and swaps
+of its `oncall.yaml`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
+from cdm_assets.catalog.access import ACCESS_FILE, AccessFile, Role
 from cdm_assets.catalog.base import Identifier, Owner
 from cdm_assets.catalog.consistency import Located, faults_across
 from cdm_assets.catalog.model import (
@@ -49,7 +51,7 @@ MAINTENANCE_FILE: Final = "maintenance.yaml"
 """Where maintenance windows are declared, at the root of a catalog folder; it may be absent."""
 ONCALL_FILE: Final = "oncall.yaml"
 """Where on-call is declared, at the root of a catalog folder; it may be absent."""
-_ROOT_FILES: Final = (MAINTENANCE_FILE, MODELS_FILE, ONCALL_FILE)
+_ROOT_FILES: Final = (ACCESS_FILE, MAINTENANCE_FILE, MODELS_FILE, ONCALL_FILE)
 
 FurtherRule = Callable[[Catalog], Iterator[Located]]
 """A rule over the whole catalog that this package cannot know, such as that of the marts' selects."""
@@ -147,6 +149,7 @@ def read_catalog(
     all_read = not any(folder == "sources" for folder, _ in unread)
     maintenance = _read_maintenance(roots, systems if all_read else None, faults)
     models = _read_models(roots, faults)
+    roles = _read_roles(roots, faults)
     oncall = _read_oncall(roots, faults)
     if oncall is None:
         unread.add((ONCALL, ""))
@@ -154,7 +157,9 @@ def read_catalog(
     vault = _read_vault(roots, documents, faults)
     if vault is None:
         raise CatalogError(faults)
-    catalog = Catalog(vault=vault, maintenance=maintenance, models=models, oncall=oncall or OnCall(), **parts)
+    catalog = Catalog(
+        vault=vault, maintenance=maintenance, models=models, roles=roles, oncall=oncall or OnCall(), **parts
+    )
     rules: list[FurtherRule] = [
         lambda whole: faults_across(whole, unread=unread),
         lambda whole: pipeline_faults(whole, unread=unread),
@@ -327,6 +332,16 @@ def _read_models(roots: Sequence[Path], faults: list[CatalogFault]) -> dict[str,
     document = _read(paths[-1], faults) if paths else None
     file = _parsed(document, ModelsFile, faults) if document else None
     return file.models if isinstance(file, ModelsFile) else {}
+
+
+def _read_roles(roots: Sequence[Path], faults: list[CatalogFault]) -> dict[str, Role]:
+    """The shipped roles with each overlay's added, or in the place of those of the same name."""
+    roles: dict[str, Role] = {}
+    for path in [root / ACCESS_FILE for root in roots if (root / ACCESS_FILE).exists()]:
+        document = _read(path, faults)
+        file = _parsed(document, AccessFile, faults) if document else None
+        roles |= file.roles if isinstance(file, AccessFile) else {}
+    return roles
 
 
 def _with_models(source: Source, models: Mapping[str, PredictionModel]) -> Source:

@@ -32,7 +32,7 @@ from cdm_assets.loading.landing_register import (
 )
 from cdm_assets.loading.report import RowCounts
 from cdm_assets.loading.staging import FrameFaults, Staging, staging
-from cdm_assets.loading.stamp import Stamp, insert_select, replace_rows, rows_by_date
+from cdm_assets.loading.stamp import Stamp, replace_rows, rows_by_date
 from cdm_assets.loading.vault_keys import key_text
 from cdm_assets.validation.exact_text import exact_format, is_retyped, readable_as
 from cdm_assets.validation.rules import expectation, judged_later, row_rules, violates
@@ -74,27 +74,29 @@ class StagedFiles:
 
     def __init__(
         self,
+        connection: sa.Connection,
         tables: Tables,
         stage: Staging,
         files: Mapping[date, LandingFile | None],
         registered: Mapping[date, RegisteredFile],
     ) -> None:
-        self._tables, self._stage, self._files, self._registered = tables, stage, files, registered
+        self._connection, self._tables, self._stage = connection, tables, stage
+        self._files, self._registered = files, registered
         self._read = stage.rows_by_file()
         self.file_faults = dict(stage.file_faults)
 
     def begin_loading(self, stamp: Stamp) -> None:
         """Say in the register which contents are being loaded; a transaction of its own."""
-        with self._stage.connection.begin():
-            begin_loading(self._stage.connection, self._tables, self._registered.values(), stamp)
+        with self._connection.begin():
+            begin_loading(self._connection, self._tables, self._registered.values(), stamp)
 
     def replace_partitions(self, stamp: Stamp) -> LandingLoad:
         """Put the files' rows in the place of their partitions. Idempotent; the transaction is the caller's."""
         sound = {day: file for day, file in self._files.items() if day not in self.file_faults}
-        counts = _replace_partitions(self._tables, self._stage, sound, read=self._read, stamp=stamp)
-        _keep_refused(self._tables, self._stage, self.file_faults, stamp)
-        source = self._stage.source
-        earliest = _earliest_events(self._tables, self._stage, sound)
+        connection, source = self._connection, self._stage.source
+        counts = _replace_partitions(connection, self._tables, self._stage, sound, read=self._read, stamp=stamp)
+        _keep_refused(connection, self._tables, source, self.file_faults, stamp)
+        earliest = _earliest_events(connection, self._tables, source, sound)
         loaded: dict[Place, tuple[RegisteredFile, Loaded] | None] = {}
         for day, file in sound.items():
             count, place = counts[day], (source.source, day)
@@ -105,7 +107,7 @@ class StagedFiles:
                 )
                 loaded[place] = (self._registered[day], found)
         rejected = {(source.source, day): str(fault) for day, fault in self.file_faults.items()}
-        end_loading(self._stage.connection, self._tables, loaded, rejected, stamp)
+        end_loading(connection, self._tables, loaded, rejected, stamp)
         return LandingLoad(counts | dict.fromkeys(self.file_faults, RowCounts()), self.file_faults)
 
 
@@ -138,7 +140,7 @@ def staged_files(
                 stage.file_faults[day] = fault
         stage.read(file for file in files.values() if file is not None)
         stage.file_faults |= _retyped(stage, files)
-        yield StagedFiles(tables, stage, files, newest)
+        yield StagedFiles(connection, tables, stage, files, newest)
 
 
 def register_files(
@@ -217,19 +219,21 @@ def _last_row_looked_at(source: Source) -> int:
     return _LOOKED_AT_FOR_TYPES + (source.files.header_row if source.files.format is FileFormat.EXCEL else 0)
 
 
-def _earliest_events(tables: Tables, stage: Staging, days: Iterable[date]) -> dict[date, datetime]:
+def _earliest_events(
+    connection: sa.Connection, tables: Tables, source: Source, days: Iterable[date]
+) -> dict[date, datetime]:
     """The earliest event time of each partition, where the source has one."""
-    source = stage.source
     if source.event_time is None:
         return {}
     table = tables[f"ldz.{source.table}"]
     event_time = sa.func.min(sa.cast(table.c[source.event_time], TIMESTAMP))
     of_days = [table.c.business_date.between(dates.first, dates.last) for dates in ranges_of(days)]
     query = sa.select(table.c.business_date, event_time).where(sa.or_(sa.false(), *of_days))
-    return dict(stage.connection.execute(query.group_by(table.c.business_date)).tuples().all())
+    return dict(connection.execute(query.group_by(table.c.business_date)).tuples().all())
 
 
 def _replace_partitions(
+    connection: sa.Connection,
     tables: Tables,
     stage: Staging,
     files: Mapping[date, LandingFile | None],
@@ -238,7 +242,7 @@ def _replace_partitions(
     stamp: Stamp,
 ) -> dict[date, RowCounts]:
     """Put the staged rows in the place of the partitions of `files`, and the register in line with them."""
-    source, connection = stage.source, stage.connection
+    source = stage.source
     table = tables[f"ldz.{source.table}"]
     removed: dict[date, int] = {}
     for dates in ranges_of(files):
@@ -248,7 +252,7 @@ def _replace_partitions(
     rows = _judged(stage, tests, files)
     typed = [_typed(rows.c[column.name], column).label(column.name) for column in source.columns]
     identity = [rows.c.business_date, rows.c.source_file, rows.c.source_row, rows.c[EXTRA]]
-    connection.execute(insert_select(table, sa.select(*identity, *typed).where(rows.c.fault.is_(None)), stamp))
+    stage.insert_into(connection, table, sa.select(*identity, *typed).where(rows.c.fault.is_(None)), stamp)
     inserted: dict[date, int] = {}
     for dates in ranges_of(files):
         inserted |= rows_by_date(connection, table, dates)
@@ -449,9 +453,11 @@ def _located(source: Source, file: LandingFile, faults: Mapping[int, RecordFault
         yield from (faults[number] for number in sorted(faults))
 
 
-def _keep_refused(tables: Tables, stage: Staging, faults: Mapping[date, FileFault], stamp: Stamp) -> None:
+def _keep_refused(
+    connection: sa.Connection, tables: Tables, source: Source, faults: Mapping[date, FileFault], stamp: Stamp
+) -> None:
     """Note the refused files beside the records of what their partitions still hold."""
-    source, records = stage.source, tables["cdp_metadata.rejected_record"]
+    records = tables["cdp_metadata.rejected_record"]
     for day, fault in faults.items():
         record = {
             "source": source.source,
@@ -466,4 +472,4 @@ def _keep_refused(tables: Tables, stage: Staging, faults: Mapping[date, FileFaul
             **stamp.row,
         }
         of_day = sa.and_(records.c.source == source.source, records.c.business_date == day)
-        replace_rows(stage.connection, records, sa.and_(of_day, records.c.whole_file == sa.true()), [record])
+        replace_rows(connection, records, sa.and_(of_day, records.c.whole_file == sa.true()), [record])

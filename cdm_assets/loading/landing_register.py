@@ -21,6 +21,7 @@ from cdm_assets.loading.staleness import mark
 from cdm_assets.loading.stamp import Stamp, in_range
 from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.landing_area import Content, FileStamp, LandingArea, Place
+from cdm_assets.warehouse.locks import take_turns
 from cdm_assets.warehouse.tables import Tables
 from cdm_assets.warehouse.transient import is_transient
 
@@ -116,6 +117,7 @@ def register_arrivals(  # noqa: PLR0913 - each says something else about one loo
     Raises OSError of a remote landing area, such as ConnectionError, if it may pass (`is_transient`).
     """
     look = Look()
+    take_turns(connection, tables["cdp_metadata.landing_file"])
     known = _live_identities(connection, tables, None if is_everything else found)
     if is_everything:
         found = {**found, **dict.fromkeys(known.keys() - found.keys(), ("", None))}

@@ -1,5 +1,8 @@
 """Landing files as text in a temporary DuckDB table, one row a record, before anything is judged.
 
+Whatever the warehouse is, files are read, typed and judged by DuckDB: in the warehouse's own transaction where it is
+DuckDB, in a database of their own beside it otherwise. So every engine is given the same rows.
+
 Sound files are read by DuckDB's own readers, many at once. A CSV file that breaks the format somewhere is read again
 record by record, so that every sound record loads and every other one is kept with its line. DuckDB is lenient in a few
 places (it drops empty fields beyond the last column); a file of which it may have made something else is read so too.
@@ -13,6 +16,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import groupby, islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import pandas as pd
@@ -20,8 +25,11 @@ import pyarrow as pa
 import sqlalchemy as sa
 
 from cdm_assets.catalog.model import FileFormat, Source
+from cdm_assets.loading.stamp import Stamp, insert_select
 from cdm_assets.validation.exact_text import is_retyped
+from cdm_assets.warehouse.bulk import ROWS_AT_A_TIME, bulk_insert
 from cdm_assets.warehouse.column_drift import FoundColumn, column_drift, summary
+from cdm_assets.warehouse.engine import READS_FILES_WITH, DuckDBOptions, duckdb_engine
 from cdm_assets.warehouse.file_faults import FileFault, RecordFault
 from cdm_assets.warehouse.json_lines import JSON, JsonRecord, json_of, json_records, text_of
 from cdm_assets.warehouse.landing_files import (
@@ -95,6 +103,16 @@ class Staging:
         for file in (*with_care, *misread):
             self._read_with_care(file)
         self._check_row_counts(ordered)
+
+    def insert_into(self, connection: sa.Connection, table: sa.Table, rows: sa.Select[Any], stamp: Stamp) -> None:
+        """Insert staged `rows` into a table of the warehouse, stamped, in the transaction of `connection`."""
+        if connection is self.connection:
+            connection.execute(insert_select(table, rows, stamp))
+            return
+        selected = rows.subquery("rows_to_load")
+        cursor: Any = self.connection.execute(sa.select(*selected.c, *stamp.values)).cursor  # noqa: PD011 - no frame
+        for batch in cursor.to_arrow_reader(ROWS_AT_A_TIME):
+            bulk_insert(connection, table, pa.Table.from_batches([batch]))
 
     def rows_by_file(self) -> dict[str, int]:
         """Records of each file, those at fault included."""
@@ -316,16 +334,33 @@ class Staging:
 
 @contextmanager
 def staging(connection: sa.Connection, source: Source, frame_faults: FrameFaults | None = None) -> Iterator[Staging]:
-    """An empty staging table for a source's files; it is gone afterwards."""
-    stage = Staging(connection, source, frame_faults)
-    with connection.begin():
-        stage.table.create(connection, checkfirst=False)
-    try:
-        yield stage
-    finally:
-        connection.rollback()
-        with connection.begin():
-            stage.table.drop(connection, checkfirst=False)
+    """An empty staging table for a source's files that go to the warehouse of `connection`; it is gone afterwards."""
+    with _duckdb_for(connection) as reader:
+        stage = Staging(reader, source, frame_faults)
+        with reader.begin():
+            stage.table.create(reader, checkfirst=False)
+        try:
+            yield stage
+        finally:
+            reader.rollback()
+            with reader.begin():
+                stage.table.drop(reader, checkfirst=False)
+
+
+@contextmanager
+def _duckdb_for(connection: sa.Connection) -> Iterator[sa.Connection]:
+    """`connection` itself where it is DuckDB's, otherwise one to a database in memory for this once."""
+    if connection.dialect.name == "duckdb":
+        yield connection
+        return
+    options = connection.get_execution_options().get(READS_FILES_WITH, DuckDBOptions())
+    with TemporaryDirectory(prefix="cdm_staging_") as folder:
+        engine = duckdb_engine(None, options, spill=Path(folder))
+        try:
+            with engine.connect() as reader:
+                yield reader
+        finally:
+            engine.dispose()
 
 
 def _refuse_other_json(file: LandingFile, faulty: Sequence[RecordFault], sound_records: int) -> None:

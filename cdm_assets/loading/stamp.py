@@ -10,6 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.sql.elements import ColumnElement
 
+from cdm_assets.warehouse.bulk import bulk_insert
 from cdm_assets.warehouse.dates import NEVER, DateRange
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS
 
@@ -58,24 +59,12 @@ def insert_select(table: sa.Table, select: sa.Select[Any] | sa.CompoundSelect[An
 
 def insert_rows(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[Any, Any]], stamp: Stamp) -> None:
     """Insert rows that Python made, all of the same columns, stamped."""
-    stamped = [{**row, **stamp.row} for row in rows]
-    if stamped and connection.dialect.name == "duckdb":
-        _insert_arrow(connection, table, stamped)
-    elif stamped:
-        connection.execute(sa.insert(table), stamped)
+    if rows:
+        import pyarrow as pa  # noqa: PLC0415 - only here, and the command starts without it
 
-
-def _insert_arrow(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[Any, Any]]) -> None:
-    """DuckDB's way of taking many rows; by parameters it takes a millisecond for each."""
-    import pyarrow as pa  # noqa: PLC0415 - only here, and the command starts without it
-
-    dbapi: Any = connection.connection.dbapi_connection
-    dbapi.register("made_rows", pa.table({name: pa.array([row[name] for row in rows]) for name in rows[0]}))
-    try:
-        made = sa.table("made_rows", *(sa.column(name) for name in rows[0]))
-        connection.execute(sa.insert(table).from_select(list(rows[0]), sa.select(*made.c)))
-    finally:
-        dbapi.unregister("made_rows")
+        stamped = [{**row, **stamp.row} for row in rows]
+        columns = {name: pa.array([row[name] for row in stamped]) for name in stamped[0]}
+        bulk_insert(connection, table, pa.table(columns))
 
 
 def in_range(column: ColumnElement[Any], dates: DateRange) -> ColumnElement[bool]:
@@ -113,5 +102,5 @@ def next_or_never(day: ColumnElement[Any], *, partition_by: Any) -> ColumnElemen
 
     Not NULL: an outer join on "NULL or later" cannot be hashed and compares every pair of rows.
     """
-    following = sa.func.lead(day, sa.literal_column("1"), sa.literal(NEVER, sa.Date()))
+    following = sa.func.lead(day, sa.literal_column("1"), sa.literal(NEVER, sa.Date()), type_=sa.Date())
     return following.over(partition_by=partition_by, order_by=day)

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from cdm_assets.catalog.model import Catalog, Mart, Source
 from cdm_assets.catalog.types import Layer
+from cdm_assets.loading.date_control import require_allowed
 from cdm_assets.loading.interface import interface_select
 from cdm_assets.loading.known_rules import record_unknown, tables_judged_by
 from cdm_assets.loading.landing import StagedFiles, staged_files
@@ -43,6 +44,8 @@ from cdm_assets.warehouse.dates import DateRange, ranges_of
 from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.landing_area import LandingArea
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
+from cdm_assets.warehouse.locks import take_turns
+from cdm_assets.warehouse.statistics import refresh_statistics
 from cdm_assets.warehouse.tables import Tables
 
 NOT_LOADED: Final = "not loaded"
@@ -193,12 +196,15 @@ class TableLoads:
         A date that must not go on is held back where it would mislead: content that breaks a blocking check of the
         landing zone does not enter the vault, and no date with a failed blocking check above it is published. Tables
         between load what is there, so that the dates after a bad one stay right. A date held back, or whose file was
-        refused, keeps its old content and is reported as failed. Raises NothingToLoad if no date is left.
+        refused, keeps its old content and is reported as failed. Raises NothingToLoad if no date is left, and
+        DateNotAllowed before anything is read or written.
         """
         began = time.perf_counter()
         stamp = Stamp(context.run_id)
         if key.startswith(f"{Layer.LANDING}."):
             source = self.landing_source(key)
+            with context.warehouse.connection() as connection:
+                require_allowed(connection, self.tables, dates, context.landing)
             with (
                 context.warehouse.connection() as connection,
                 staged_files(
@@ -213,10 +219,12 @@ class TableLoads:
             ):
                 files.begin_loading(stamp)
                 with connection.begin():
+                    take_turns(connection, self.tables[key])
                     work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
                     report = self._load_files(work, files)
         else:
             with context.warehouse.transaction() as connection:
+                take_turns(connection, self.tables[key], [self.tables[name] for name in self.reads[key]])
                 work = _Work(connection, key, dates, stamp, began, self._is_new(connection, key, dates))
                 report = self._load_rows(work, context)
         if report is None:
@@ -296,6 +304,7 @@ class TableLoads:
                 self._record_findings(work, [finding], DateRange(finding.business_date, finding.business_date))
             return None
         mark_readers(work.connection, self, work.key, changed, work.stamp)
+        refresh_statistics(work.connection, self.tables[work.key])
         findings, rows = self._check(work)
         if not work.key.startswith(f"{Layer.LANDING}."):
             work.counts |= {day: replace(work.counts[day], inserted=rows[day]) for day in work.dates}

@@ -347,6 +347,15 @@ _EVERY: Final = [
     ),
     *_codes(
         "platform",
+        RERUN,
+        (
+            "CDM-OPS-013",
+            "A run is for a date that is not allowed",
+            "Dates before it, whose files are there, were never loaded; or the date is mistyped.",
+        ),
+    ),
+    *_codes(
+        "platform",
         DATABASE,
         (
             "CDM-OPS-007",
@@ -559,14 +568,18 @@ def _code_of_refusal(message: str) -> str:
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "CatalogError": "CDM-CFG-002",
+    "DateNotAllowed": "CDM-OPS-013",
+    "DdlFailed": "CDM-OPS-008",
     "DemoDataMissing": "CDM-CFG-003",
     "InMaintenance": "CDM-OPS-011",
     "IncompleteReport": "CDM-CFG-004",
     "LandingAreaMissing": "CDM-LDZ-008",
     "IncidentError": "CDM-CFG-003",
+    "NoDatabase": "CDM-CFG-003",
     "NoPipeline": "CDM-CFG-002",
     "NotEnoughHistory": "CDM-CFG-003",
     "RecordsLost": "CDM-LDZ-013",
+    "RowsNotLoaded": "CDM-LDZ-013",
     "RotaError": "CDM-CFG-002",
     "RunbooksMissing": "CDM-CFG-005",
     "SchemaMismatch": "CDM-OPS-008",
@@ -576,8 +589,12 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "TokenKeyError": "CDM-PUB-003",
     "TypeDisagrees": "CDM-CFG-004",
     "UnknownSelection": "CDM-CFG-003",
+    "UnknownSource": "CDM-CFG-003",
+    "UnknownVariable": "CDM-CFG-001",
     "WarehouseBusy": "CDM-OPS-007",
     "ConnectionError": "CDM-OPS-009",
+    "DatabaseUnreachable": "CDM-OPS-009",
+    "EngineMissing": "CDM-CFG-003",
     "TimeoutError": "CDM-OPS-009",
     "MemoryError": "CDM-OPS-010",
 }

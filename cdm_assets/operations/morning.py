@@ -49,7 +49,7 @@ from cdm_assets.operations.ownership import find_pipeline
 from cdm_assets.operations.pauses import paused_sources
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import ONE_DAY, DateRange, listed
-from cdm_assets.warehouse.engine import Warehouse, WarehouseBusy
+from cdm_assets.warehouse.engine import DatabaseUnreachable, NoDatabase, Warehouse, WarehouseBusy
 from cdm_assets.warehouse.tables import Tables
 
 HISTORY_DAYS: Final = 30
@@ -119,18 +119,18 @@ def morning_of(warehouse: Warehouse, *, at: datetime, dates: DateRange) -> Morni
 
 def morning_at(settings: Settings, tables: Tables, *, at: datetime, wait_seconds: float) -> Morning:
     """The morning of a site at `at` (aware); grey, and why, where its database is not there or cannot be read."""
-    path = settings.database_path
-    if not path.exists():
-        return unknown_morning(at, f"there is no database at {path} yet; load one with `make run` or `cdm run`")
     dates = DateRange(settings.start_date, max(settings.start_date, settings.last_business_date))
     try:
-        with Warehouse.open_duckdb(path, tables, read_only=True, wait_seconds=wait_seconds) as warehouse:
+        with Warehouse.open_existing(settings, tables, read_only=True, wait_seconds=wait_seconds) as warehouse:
             with warehouse.connection() as connection:
                 missing = control_tables_missing(connection, tables)
             if missing:
-                why = f"{path} has no {', '.join(missing)}; create what an upgrade added with `cdm ddl --apply`"
+                what = f"{settings.database_name} has no {', '.join(missing)}"
+                why = f"{what}; create what an upgrade added with `cdm ddl --apply`"
                 return unknown_morning(at, why)
             return morning_of(warehouse, at=at, dates=dates)
+    except (NoDatabase, DatabaseUnreachable) as reason:
+        return unknown_morning(at, str(reason))
     except WarehouseBusy as reason:
         return unknown_morning(at, f"a load is going on, ask again when it has ended: {reason}")
 

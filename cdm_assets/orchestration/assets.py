@@ -62,6 +62,16 @@ _CHECK_DESCRIPTIONS: Final = {
 }
 
 
+KINDS_OF_ENGINES: Final = {
+    "duckdb": "duckdb",
+    "postgresql": "postgres",
+    "snowflake": "snowflake",
+    "oracle": "oracle",
+    "mssql": "sqlserver",
+}
+"""The names under which the UI knows the engines."""
+
+
 def daily_partitions(settings: Settings) -> DailyPartitionsDefinition:
     """One partition a business date, UTC, from the first configured date to the last, or to yesterday."""
     end = settings.end_date + timedelta(days=1) if settings.end_date else None
@@ -76,9 +86,11 @@ def asset_key(tables: Tables, key: str) -> AssetKey:
     return AssetKey([str(table.schema), table.name])
 
 
-def table_assets(loads: TableLoads, partitions: DailyPartitionsDefinition) -> list[AssetsDefinition]:
-    """An asset for every partitioned table, in an order in which they can be loaded."""
-    return [_table_asset(loads, key, partitions) for key in loads.in_order]
+def table_assets(
+    loads: TableLoads, partitions: DailyPartitionsDefinition, engine: str = "duckdb"
+) -> list[AssetsDefinition]:
+    """An asset for every partitioned table on `engine`, in an order in which they can be loaded."""
+    return [_table_asset(loads, key, partitions, engine) for key in loads.in_order]
 
 
 def tables_of_steps(loads: TableLoads) -> dict[str, str]:
@@ -87,7 +99,7 @@ def tables_of_steps(loads: TableLoads) -> dict[str, str]:
     return repairs | {"__".join(asset_key(loads.tables, key).path): key for key in loads.in_order}
 
 
-def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinition) -> AssetsDefinition:
+def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinition, engine: str) -> AssetsDefinition:
     tables = loads.tables
     meta, name, owned = tables.meta(key), asset_key(tables, key), ownership_of(tables, key)
 
@@ -105,7 +117,7 @@ def _table_asset(loads: TableLoads, key: str, partitions: DailyPartitionsDefinit
         group_name=meta.layer.value,
         description=owned.description,
         owners=list(owned.owners),
-        kinds=_kinds(loads, key),
+        kinds={KINDS_OF_ENGINES[engine], _kind(loads, key)},
         tags={**_tags(tables, key), **owned.tags},
         metadata={**_metadata(loads, key), **owned.metadata},
         code_version=_code_version(loads, key),
@@ -129,13 +141,10 @@ def _ingested(loads: TableLoads, key: str) -> list[str]:
     return [f"{Layer.INGEST}.{table}"] if table is not None else []
 
 
-def _kinds(loads: TableLoads, key: str) -> set[str]:
-    kinds = {"duckdb"}
-    if key.startswith(f"{Layer.LANDING}."):
-        kinds.add(loads.landing_source(key).files.format.value)
-    else:
-        kinds.add("sql")
-    return kinds
+def _kind(loads: TableLoads, key: str) -> str:
+    """The format of the files behind a landing table; SQL behind every other."""
+    is_landed = key.startswith(f"{Layer.LANDING}.")
+    return loads.landing_source(key).files.format.value if is_landed else "sql"
 
 
 def _tags(tables: Tables, key: str) -> dict[str, str]:

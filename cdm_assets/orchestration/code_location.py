@@ -19,6 +19,8 @@ from cdm_assets.orchestration.morning_asset import morning_asset, morning_asset_
 from cdm_assets.orchestration.pipeline_schedules import pipeline_schedules
 from cdm_assets.orchestration.prediction_sensor import ingest_assets, prediction_sensor
 from cdm_assets.orchestration.repair import repair_job
+from cdm_assets.orchestration.setup_jobs import setup_jobs
+from cdm_assets.orchestration.snowflake_resource import database_resources
 from cdm_assets.orchestration.warehouse_resource import warehouse_resource
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.tables import Tables
@@ -44,11 +46,11 @@ def build_definitions(settings: Settings) -> Definitions:
         - AssetSelection.assets(morning_asset_key(loads.tables)),
         description="Every table of every layer for one business date, or for a range of them in one run.",
     )
-    assets = table_assets(loads, partitions)
+    assets = table_assets(loads, partitions, settings.engine)
     repair = repair_job(loads, settings, assets)
     return Definitions(
-        assets=[*assets, *ingest_assets(loads, partitions), morning_asset(settings, loads.tables)],
-        jobs=[daily, repair],
+        assets=[*assets, *ingest_assets(loads, partitions, settings.engine), morning_asset(settings, loads.tables)],
+        jobs=[daily, repair, *setup_jobs(loads, settings)],
         asset_checks=freshness_checks(loads, settings),
         schedules=[
             daily_schedule(loads, settings, daily),
@@ -61,6 +63,6 @@ def build_definitions(settings: Settings) -> Definitions:
             prediction_sensor(loads, settings),
             *incident_sensors(loads, settings),
         ],
-        resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads)},
+        resources={WAREHOUSE_RESOURCE: warehouse_resource(settings, loads), **database_resources(settings)},
         executor=in_process_executor,
     )

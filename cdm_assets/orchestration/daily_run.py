@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -10,8 +9,11 @@ from typing import Final
 
 from dagster import DagsterInstance
 
+from cdm_assets.catalog.types import Layer
+from cdm_assets.loading.date_control import require_allowed
 from cdm_assets.loading.rehearsal import partitions_affected
 from cdm_assets.loading.staleness import reach, stale_partitions
+from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.error_codes import code_of_error_text, is_told_by_checks
 from cdm_assets.operations.maintenance import warehouse_window
@@ -25,8 +27,9 @@ from cdm_assets.operations.plan import (
 )
 from cdm_assets.orchestration.assets import asset_key, tables_of_steps
 from cdm_assets.orchestration.code_location import DAILY_JOB
+from cdm_assets.orchestration.date_gate import date_control
 from cdm_assets.orchestration.freshness_checks import FRESHNESS_JOB
-from cdm_assets.orchestration.instance import ensure_instance
+from cdm_assets.orchestration.instance import ensure_instance_of, keep_connections_open
 from cdm_assets.orchestration.prediction_sensor import export_ingested, in_words, ingest_events
 from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
 from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
@@ -73,7 +76,7 @@ def run_dates(
     """Load what was never loaded within `dates`, and whatever a file of these dates that changed makes stale.
 
     With `force`, everything selected within `dates` is loaded first. Stale partitions are loaded whatever their date.
-    Raises InMaintenance (unless `in_maintenance`), LandingAreaMissing, WarehouseBusy, SchemaMismatch or
+    Raises DateNotAllowed, InMaintenance (unless `in_maintenance`), LandingAreaMissing, WarehouseBusy, SchemaMismatch or
     UnknownSelection before any run is created.
     """
     window = warehouse_window(loads.catalog, datetime.now(UTC))
@@ -84,6 +87,10 @@ def run_dates(
     # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
     with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
         create_missing(warehouse)
+        control = date_control(settings, loads)
+        with warehouse.transaction() as connection:
+            control.update(connection, Stamp("cdm run"), first_run=dates)
+            require_allowed(connection, loads.tables, dates, control.area)
         export = export_ingested(warehouse, settings, "cdm run")
         if export.written or export.outside:
             say(in_words(export))
@@ -98,9 +105,12 @@ def run_dates(
         if not runs and not stale.keys() & set(wanted):
             say(f"{dates}: everything is loaded and unchanged; nothing to do")
             return RunSummary((), ())
-        ensure_instance(settings.dagster_home)
-        os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+        with warehouse.transaction() as connection:
+            # Of the whole range: its runs begin with the smallest, which need not be the first.
+            control.begin_run(connection, dates, _landed_sources(loads, wanted), Stamp("cdm run"))
+        ensure_instance_of(settings)
         with DagsterInstance.get() as instance:
+            keep_connections_open(instance)
             for event in ingest_events(loads, export.written):
                 instance.report_runless_asset_event(event)
             session = _Session(instance, loads, say)
@@ -199,6 +209,11 @@ def _downstream(loads: TableLoads, stale: Iterable[str]) -> list[str]:
         if any(reach(loads.catalog, key, upstream, some_dates) for upstream in loads.reads[key] & reached):
             reached.add(key)
     return [key for key in loads.in_order if key in reached]
+
+
+def _landed_sources(loads: TableLoads, tables: Iterable[str]) -> frozenset[str]:
+    """The sources of those of `tables` that are the landing zone's."""
+    return frozenset(loads.landing_source(key).source for key in tables if key.startswith(f"{Layer.LANDING}."))
 
 
 def _selected(loads: TableLoads, selection: Sequence[str]) -> tuple[str, ...]:

@@ -19,11 +19,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from dagster import DagsterEventType
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
 from dagster._core.events.log import EventLogEntry
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, SqlEventLogStorageTable
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -33,16 +31,15 @@ from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import StaticPool
 
+from cdm_assets.orchestration.event_batches import EVENTS_PER_BATCH, EventBatches
+
 OPEN_SHARDS = 16
 """Connections kept: the index and the runs used last. A webserver that lists a thousand runs must not hold them all."""
 
-EVENTS_PER_BATCH = 1000
-
 _MIRRORED = ASSET_EVENTS | ASSET_CHECK_EVENTS | set(EVENT_TYPE_TO_PIPELINE_RUN_STATUS)
-_CHECK_KEY = ("asset_key", "check_name", "run_id", "partition")
 
 
-class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
+class BatchedSqliteEventLogStorage(EventBatches, SqliteEventLogStorage):
     """`SqliteEventLogStorage` with open connections and one transaction a batch. Safe for several processes at once."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
@@ -112,6 +109,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
 
     # Writing
 
+    @staticmethod
+    def _upsert(table: Any) -> Any:
+        return sqlite_insert(table)
+
     def store_event(self, event: EventLogEntry) -> None:
         """Store one event: a batch of one."""
         self.store_event_batch([event])
@@ -133,43 +134,10 @@ class BatchedSqliteEventLogStorage(SqliteEventLogStorage):
             )
             ids = connection.scalars(insert, [row for _, row in mirrored]).all()
             stored = [(event, row, event_id) for (event, row), event_id in zip(mirrored, ids, strict=True)]
-            self._index_asset_events(connection, [(event, event_id) for event, _, event_id in stored])
+            self._index_asset_events(connection, stored)
             unindexed = self._index_check_events(connection, stored)
         for event, event_id in unindexed:
             self.store_asset_check_event(event, event_id)
-
-    def _index_asset_events(self, connection: Connection, stored: Sequence[tuple[EventLogEntry, int]]) -> None:
-        of_assets = [(event, event_id) for event, event_id in stored if event.dagster_event_type in ASSET_EVENTS]
-        if not of_assets:
-            return
-        self._store_asset_event_tags(connection, [event for event, _ in of_assets], [id_ for _, id_ in of_assets])
-        # An asset's row shows its latest event of a kind, so the earlier ones of the batch need not be written.
-        latest = {(event.dagster_event_type, _asset_key(event)): (event, event_id) for event, event_id in of_assets}
-        for event, event_id in sorted(latest.values(), key=lambda pair: pair[1]):
-            self._store_asset_event(connection, event, event_id)
-
-    def _index_check_events(
-        self, connection: Connection, stored: Sequence[tuple[EventLogEntry, dict[str, Any], int]]
-    ) -> Sequence[tuple[EventLogEntry, int]]:
-        """Write the check table for partitioned checks; returns the events left to the stock, one-by-one way."""
-        planned: list[dict[str, Any]] = []
-        evaluated: list[dict[str, Any]] = []
-        left: list[tuple[EventLogEntry, int]] = []
-        for event, row, event_id in stored:
-            if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED:
-                planned.extend(_planned_check_rows(event, row, event_id))
-            elif event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
-                if event.run_id and event.get_dagster_event().asset_check_evaluation_data.partition is not None:
-                    evaluated.append(_evaluated_check_row(event, row, event_id))
-                else:
-                    left.append((event, event_id))
-        if planned:
-            connection.execute(AssetCheckExecutionsTable.insert(), planned)
-        if evaluated:
-            upsert = sqlite_insert(AssetCheckExecutionsTable)
-            values = {name: upsert.excluded[name] for name in evaluated[0] if name not in _CHECK_KEY}
-            connection.execute(upsert.on_conflict_do_update(index_elements=_CHECK_KEY, set_=values), evaluated)
-        return left
 
 
 def _open_engine(conn_string: str) -> Engine:
@@ -185,41 +153,3 @@ def _open_engine(conn_string: str) -> Engine:
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
-
-
-def _asset_key(event: EventLogEntry) -> str | None:
-    key = event.get_dagster_event().asset_key
-    return key.to_string() if key else None
-
-
-def _planned_check_rows(event: EventLogEntry, row: dict[str, Any], event_id: int) -> Iterator[dict[str, Any]]:
-    planned = event.get_dagster_event().asset_check_planned_data
-    subset = planned.partitions_subset
-    for partition in subset.get_partition_keys() if subset else [None]:
-        yield {
-            "asset_key": planned.asset_key.to_string(),
-            "check_name": planned.check_name,
-            "run_id": event.run_id,
-            "partition": partition,
-            "execution_status": AssetCheckExecutionRecordStatus.PLANNED.value,
-            "evaluation_event": row["event"],
-            "evaluation_event_timestamp": row["timestamp"],
-            "evaluation_event_storage_id": event_id,
-        }
-
-
-def _evaluated_check_row(event: EventLogEntry, row: dict[str, Any], event_id: int) -> dict[str, Any]:
-    evaluation = event.get_dagster_event().asset_check_evaluation_data
-    status = AssetCheckExecutionRecordStatus.SUCCEEDED if evaluation.passed else AssetCheckExecutionRecordStatus.FAILED
-    target = evaluation.target_materialization_data
-    return {
-        "asset_key": evaluation.asset_key.to_string(),
-        "check_name": evaluation.check_name,
-        "run_id": event.run_id,
-        "partition": evaluation.partition,
-        "execution_status": status.value,
-        "evaluation_event": row["event"],
-        "evaluation_event_timestamp": row["timestamp"],
-        "evaluation_event_storage_id": event_id,
-        "materialization_event_storage_id": target.storage_id if target else None,
-    }

@@ -179,7 +179,7 @@ class _Desk:
         kinds: Sequence[IncidentKind],
     ) -> SkipReason:
         """One look: incidents brought in line, escalated, messages sent and their fate recorded."""
-        if not self._settings.database_path.exists():
+        if self._settings.engine == "duckdb" and not self._settings.database_path.exists():
             return SkipReason("There is no database yet; nothing can be wrong in it.")
         try:
             routes = read_routes(self._settings.notify)

@@ -33,11 +33,12 @@ from dagster import (
     Output,
 )
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.events import DagsterEventBatchMetadata, StepMaterializationData
+from dagster._core.events import BATCH_WRITABLE_EVENTS, DagsterEventBatchMetadata, StepMaterializationData
 from dagster._core.execution.context.metadata_logging import AssetMetadataHandle, OutputMetadataAccumulator
 from dagster._time import get_current_timestamp
 
 from cdm_assets.loading.report import CheckOutcome, LoadReport, RowCounts
+from cdm_assets.orchestration.event_batches import EventBatches
 
 _COLUMN_LINEAGE = "dagster/column_lineage"
 _NOTHING: Mapping[date, Mapping[str, Any]] = MappingProxyType({})
@@ -207,6 +208,8 @@ def _store(
 ) -> None:
     """Store events as one batch, past the step: a failed evaluation must not fail the other days."""
     batch_id = str(uuid4())
+    # A stock storage refuses a batch of evaluations, and Dagster stores them one by one after complaining.
+    takes_batch = event_type in BATCH_WRITABLE_EVENTS or isinstance(context.instance.event_log_storage, EventBatches)
     step_key = context.get_step_execution_context().step.key
     for number, content in enumerate(contents, start=1):
         event = DagsterEvent(
@@ -219,5 +222,5 @@ def _store(
             event,
             context.run.run_id,
             logging.DEBUG,
-            batch_metadata=DagsterEventBatchMetadata(batch_id, number == len(contents)),
+            batch_metadata=DagsterEventBatchMetadata(batch_id, number == len(contents)) if takes_batch else None,
         )

@@ -28,7 +28,7 @@ from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.ingest_export import Export, Exported, export_changed, ingest_table, ingested_sources
 from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import TableLoads
-from cdm_assets.orchestration.assets import asset_key
+from cdm_assets.orchestration.assets import KINDS_OF_ENGINES, asset_key
 from cdm_assets.orchestration.warehouse_resource import landing_area, open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange, listed
@@ -106,12 +106,13 @@ def ingest_events(loads: TableLoads, written: Sequence[Exported]) -> list[AssetM
     ]
 
 
-def ingest_assets(loads: TableLoads, partitions: DailyPartitionsDefinition) -> list[AssetSpec]:
+def ingest_assets(loads: TableLoads, partitions: DailyPartitionsDefinition, engine: str = "duckdb") -> list[AssetSpec]:
     """The ingest tables: assets that others fill, which Dagster observes and does not load."""
-    return [_ingest_asset(loads, source, partitions) for source in ingested_sources(loads.catalog.sources.values())]
+    sources = ingested_sources(loads.catalog.sources.values())
+    return [_ingest_asset(loads, source, partitions, engine) for source in sources]
 
 
-def _ingest_asset(loads: TableLoads, source: Source, partitions: DailyPartitionsDefinition) -> AssetSpec:
+def _ingest_asset(loads: TableLoads, source: Source, partitions: DailyPartitionsDefinition, engine: str) -> AssetSpec:
     table = ingest_table(loads.tables, source)
     classes = [column.pii for column in source.columns]
     return AssetSpec(
@@ -123,7 +124,7 @@ def _ingest_asset(loads: TableLoads, source: Source, partitions: DailyPartitions
             "without a business date. Faulty rows are in cdp_metadata.rejected_record once they were loaded."
         ),
         owners=list(source.owners),
-        kinds={"duckdb", "table"},
+        kinds={KINDS_OF_ENGINES[engine], "table"},
         tags={"domain": source.domain, "pii": max(classes, key=lambda pii: pii.strictness).value},
         metadata={
             "dagster/table_name": f"{table.schema}.{table.name}",

@@ -35,6 +35,7 @@ from cdm_assets.loading.stamp import Stamp
 from cdm_assets.loading.table_loads import LoadContext, NothingToLoad, TableLoads
 from cdm_assets.operations.error_codes import outcomes_with_codes, with_codes
 from cdm_assets.operations.plan import changed_files, mark_never_loaded, mark_work
+from cdm_assets.orchestration.date_gate import begin_dates
 from cdm_assets.orchestration.metric_plots import plots_of
 from cdm_assets.orchestration.partition_events import store_evaluations, store_partitions
 from cdm_assets.orchestration.retries import retried_when_transient
@@ -101,10 +102,12 @@ def repair_job(loads: TableLoads, settings: Settings, assets: Iterable[AssetsDef
 def _look_op(loads: TableLoads, settings: Settings) -> OpDefinition:
     @op(name=LOOK_OP, out=Out(Nothing), description="Marks the landing partitions whose file is not what was loaded.")
     def look(context: OpExecutionContext, config: LookConfig, warehouse: ResourceParam[LoadContext]) -> None:
+        incomplete = dates_of(config.incomplete_dates)
+        with retried_when_transient(context):
+            begin_dates(warehouse.warehouse, settings, loads, ranges_of(incomplete), context.run_id)
         with retried_when_transient(context), warehouse.warehouse.transaction() as connection:
             changed = _files_to_load(connection, loads, config, settings, warehouse)
             mark_work(connection, loads, changed)
-            incomplete = dates_of(config.incomplete_dates)
             mark_never_loaded(connection, loads, incomplete)
         context.add_output_metadata({source: listed(days) for source, days in changed.items()})
 

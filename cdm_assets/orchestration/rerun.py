@@ -7,7 +7,6 @@ repaired too, as far as it was selected.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,11 +21,12 @@ from cdm_assets.operations.maintenance import held_sources, warehouse_window
 from cdm_assets.operations.pauses import paused_sources
 from cdm_assets.operations.verification import Verified, verified
 from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, run_dates
+from cdm_assets.orchestration.instance import ensure_instance_of
 from cdm_assets.orchestration.runs import fail_runs_of_dead_processes
 from cdm_assets.orchestration.warehouse_resource import landing_area
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
-from cdm_assets.warehouse.engine import Warehouse, WarehouseBusy
+from cdm_assets.warehouse.engine import DatabaseUnreachable, NoDatabase, Warehouse, WarehouseBusy
 from cdm_assets.warehouse.landing_area import LandingAreaMissing, file_name_of
 
 _UNFINISHED = [
@@ -129,9 +129,9 @@ def _no_maintenance(loads: TableLoads, tables: Sequence[str], at: datetime) -> P
 
 
 def _no_run(settings: Settings) -> Precondition:
-    if not settings.dagster_home.exists():
+    if settings.dagster_storage is None and not settings.dagster_home.exists():
         return _holds("no run in progress", "there was no run yet")
-    os.environ["DAGSTER_HOME"] = str(settings.dagster_home)
+    ensure_instance_of(settings)
     with DagsterInstance.get() as instance:
         fail_runs_of_dead_processes(instance)
         unfinished = instance.get_runs(RunsFilter(statuses=_UNFINISHED))
@@ -145,16 +145,15 @@ def _upstream(settings: Settings, loads: TableLoads, day: date, tables: Sequence
     """Whether what the tables read and do not load themselves is there, in line, and passed its blocking checks."""
     outside = sorted({up for key in tables for up in loads.upstream[key]} - set(tables), key=loads.in_order.index)
     ancestors = {up for key in tables for up in loads.ancestors[key] | loads.reads[key]} - set(tables)
-    if not settings.database_path.exists():
-        text = "there is no database yet" + (f"; load {_listed(outside)} first" if outside else ", the run creates it")
-        yield Precondition("upstream partitions", not outside, text)
-        return
     try:
         with _reading(settings, loads) as connection:
             yield _loaded_upstream(connection, loads, day, outside)
             yield _checks_upstream(connection, loads, day, ancestors)
             yield _paused(connection, loads, tables)
-    except WarehouseBusy as reason:
+    except NoDatabase:
+        text = "there is no database yet" + (f"; load {_listed(outside)} first" if outside else ", the run creates it")
+        yield Precondition("upstream partitions", not outside, text)
+    except (WarehouseBusy, DatabaseUnreachable) as reason:
         yield _fails("database", str(reason))
 
 
@@ -224,9 +223,8 @@ def verified_after(settings: Settings, loads: TableLoads, day: date, tables: Seq
 
 @contextmanager
 def _reading(settings: Settings, loads: TableLoads) -> Iterator[sa.Connection]:
-    path = settings.database_path
     with (
-        Warehouse.open_duckdb(path, loads.tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
+        Warehouse.open_existing(settings, loads.tables, read_only=True, wait_seconds=_WAIT_SECONDS) as warehouse,
         warehouse.connection() as connection,
     ):
         yield connection

@@ -15,7 +15,7 @@ import secrets
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
@@ -34,9 +34,9 @@ from cdm_assets.orchestration.spreadsheet_types import frame_faults
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
+from cdm_assets.warehouse.ddl_plan import DdlStep, plan_ddl
+from cdm_assets.warehouse.engine import DuckDBOptions, NoDatabase, Warehouse
 from cdm_assets.warehouse.landing_area import LandingArea
-from cdm_assets.warehouse.tables import Tables
 
 SCRATCH_PREFIX: Final = "cdm_smoke_"
 STRUCTURAL: Final = frozenset({"keys", "required", "row_count", "links", "totals"})
@@ -44,9 +44,6 @@ STRUCTURAL: Final = frozenset({"keys", "required", "row_count", "links", "totals
 _RUN_ID: Final = "cdm smoke"
 _WAIT_SECONDS: Final = 20
 _MOST_TOLD: Final = 10
-
-Columns = dict[tuple[str, str], dict[str, str]]
-"""The columns of each table (schema, name), each with its type and whether it may be NULL."""
 
 
 @dataclass(frozen=True)
@@ -160,18 +157,14 @@ class _Smoke(ExitStack):
         self._opened = warehouse
 
     def _compare(self, told: _Told) -> None:
-        """A fresh database is what is declared; the site's has to be like it."""
-        path, tables = self._settings.database_path, self._loads.tables
-        with self._warehouse.connection() as connection:
-            declared = _columns(connection, tables)
-        if not path.exists():
-            told.problems.append(f"there is no database at {path}; create it with `cdm ddl --apply` or `cdm run`")
-            return
-        with (
-            Warehouse.open_duckdb(path, tables, read_only=True, wait_seconds=_WAIT_SECONDS) as site,
-            site.connection() as connection,
-        ):
-            told.problems += differences(declared, _columns(connection, tables))
+        """The site's tables are those that the catalog declares: what `cdm ddl --plan` would change is told."""
+        try:
+            with Warehouse.open_existing(
+                self._settings, self._loads.tables, read_only=True, wait_seconds=_WAIT_SECONDS
+            ) as site:
+                told.problems += differences(plan_ddl(site, with_access=False).steps)
+        except NoDatabase as reason:
+            told.problems.append(str(reason))
 
     def _load(self, told: _Told) -> None:
         loads, day = self._loads, self._settings.last_business_date
@@ -227,36 +220,13 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())[:300]
 
 
-def _columns(connection: sa.Connection, tables: Tables) -> Columns:
-    """Every table and view in the schemas of the catalog, as the database describes them."""
-    names = ("table_schema", "table_name", "column_name", "data_type", "is_nullable")
-    columns = sa.table("columns", *(sa.column(name) for name in names), schema="information_schema")
-    schemas = sorted({str(table.schema) for table in tables.metadata.sorted_tables})
-    found: Columns = {}
-    query = sa.select(*(columns.c[name] for name in names)).where(columns.c.table_schema.in_(schemas))
-    for schema, table, column, kind, nullable in connection.execute(query).tuples():
-        found.setdefault((schema, table), {})[column] = f"{kind}{'' if nullable == 'YES' else ' NOT NULL'}"
-    return found
+def differences(steps: Iterable[DdlStep]) -> list[str]:
+    """What a site's tables lack, have of another type, or have besides; the first few, in words.
 
-
-def differences(declared: Columns, found: Columns) -> list[str]:
-    """What the site's tables lack, have of another type, or have besides; the first few, in words."""
-    missing = sorted(f"{schema}.{table}" for schema, table in declared.keys() - found.keys())
-    texts = []
-    if missing:
-        more = f" and {len(missing) - _MOST_TOLD} more" if len(missing) > _MOST_TOLD else ""
-        texts.append(f"not there: {', '.join(missing[:_MOST_TOLD])}{more}; create them with `cdm ddl --apply`")
-    for (schema, table), columns in sorted(declared.items()):
-        there = found.get((schema, table))
-        if there is None:
-            continue
-        wrong = [f"lacks {name}" for name in columns if name not in there]
-        wrong += [f"has undeclared {name}" for name in there if name not in columns]
-        wrong += [
-            f"has {name} as {there[name]}, declared {kind}"
-            for name, kind in columns.items()
-            if name in there and there[name] != kind
-        ]
-        if wrong:
-            texts.append(f"{schema}.{table} {', '.join(wrong)}; rename or drop it, and load it again")
-    return [*texts[:_MOST_TOLD], *([f"… and {len(texts) - _MOST_TOLD} more tables"] if texts[_MOST_TOLD:] else [])]
+    Comments, and tables that are somebody else's, stop no load.
+    """
+    wrong = [step for step in steps if not step.kind.endswith("comment") and not step.kind.startswith("drop table")]
+    texts = [f"{step.object}: {step.kind}, {step.reason}" for step in wrong[:_MOST_TOLD]]
+    if wrong[_MOST_TOLD:]:
+        texts.append(f"… and {len(wrong) - _MOST_TOLD} more differences")
+    return [*texts, *(["`cdm ddl --plan` shows what mends it, `cdm ddl --apply` does it"] if wrong else [])]

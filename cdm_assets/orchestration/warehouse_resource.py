@@ -11,10 +11,13 @@ from dagster import InitResourceContext, ResourceDefinition, resource
 from cdm_assets.loading.publish import read_or_make_token_key
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.operations.maintenance import warehouse_window
+from cdm_assets.orchestration.date_gate import through_the_gate
+from cdm_assets.orchestration.instance import keep_connections_open
+from cdm_assets.orchestration.snowflake_resource import connections_of, snowflake_resource
 from cdm_assets.orchestration.spreadsheet_types import frame_faults
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.ddl import create_missing
-from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
+from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.landing_area import LandingArea
 
 IN_MAINTENANCE_TAG: Final = "cdm/in_maintenance"
@@ -25,8 +28,8 @@ LOCK_WAIT_SECONDS: Final = 600
 
 def open_warehouse(settings: Settings, loads: TableLoads, *, wait_seconds: float = 0) -> Warehouse:
     """The site's warehouse, open for writing. Raises WarehouseBusy if another process still holds it after the wait."""
-    options = DuckDBOptions(settings.memory_limit, settings.threads)
-    return Warehouse.open_duckdb(settings.database_path, loads.tables, options=options, wait_seconds=wait_seconds)
+    connect = connections_of(snowflake_resource(settings)) if settings.engine == "snowflake" else None
+    return Warehouse.open(settings, loads.tables, wait_seconds=wait_seconds, connect=connect)
 
 
 def wait_for_maintenance(context: InitResourceContext, loads: TableLoads) -> None:
@@ -46,16 +49,22 @@ def landing_area(settings: Settings) -> LandingArea:
 
 
 def warehouse_resource(settings: Settings, loads: TableLoads) -> ResourceDefinition:
-    """Everything a load needs, for the site's settings. What is missing in the database is created first."""
+    """Everything a load needs, for the site's settings. What is missing in the database is created first.
+
+    A run for dates that the control table does not allow fails here, before any step of it.
+    """
 
     @resource(description="The warehouse, open for writing for the time of one run.")
     @contextmanager
     def warehouse(context: InitResourceContext) -> Iterator[LoadContext]:
         wait_for_maintenance(context, loads)
+        if context.instance is not None:
+            keep_connections_open(context.instance)
         token_key = read_or_make_token_key(settings.token_key, settings.home)
         with open_warehouse(settings, loads, wait_seconds=LOCK_WAIT_SECONDS) as opened:
             create_missing(opened)
             run_id = context.run.run_id if context.run else "no-run"
-            yield LoadContext(opened, landing_area(settings), token_key, run_id, frame_faults)
+            with through_the_gate(context, opened, settings, loads):
+                yield LoadContext(opened, landing_area(settings), token_key, run_id, frame_faults)
 
     return warehouse

@@ -32,6 +32,19 @@ class _TimestampWithoutZone(sa.TIMESTAMP):
     __visit_name__ = "TIMESTAMP_NTZ"
 
 
+class _SpaceForEmpty(sa.TypeDecorator[str]):
+    """A text of which Oracle, to which the empty text is NULL, keeps a space instead."""
+
+    impl = sa.String
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
+        return " " if value == "" else value
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> str | None:  # noqa: ARG002
+        return "" if value == " " else value
+
+
 TIMESTAMP: Final = (
     sa.TIMESTAMP().with_variant(_datetime2(6), "mssql").with_variant(_TimestampWithoutZone(), "snowflake")
 )
@@ -273,7 +286,7 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
     """The tables of `cdp_metadata`: what is known about files, rejected rows, loads and checks."""
 
     def text(name: str, length: int, comment: str, *, nullable: bool = False) -> sa.Column[Any]:
-        type_ = sql_type(ColumnType(TypeKind.STRING, length=length))
+        type_ = sql_type(ColumnType(TypeKind.STRING, length=length)).with_variant(_SpaceForEmpty(length), "oracle")
         return sa.Column(name, type_, nullable=nullable, comment=comment)
 
     def number(name: str, comment: str) -> sa.Column[Any]:
@@ -435,6 +448,47 @@ def _control_tables() -> dict[str, tuple[str, list[sa.Column[Any]]]]:
                 text("sent_to", 1000, "Fingerprints of the addresses that took it, with commas between"),
                 moment("sent_at", "When all had taken it (UTC)", nullable=True),
                 text("last_error", 2000, "Why the last attempt failed", nullable=True),
+                *audit(),
+            ],
+        ),
+        "variable": (
+            "The settings in effect as `variable_sync` last found them; of a secret, only where it comes from.",
+            [
+                text("name", 60, "The variable"),
+                text("value", 2000, "Its value; of a secret a reference such as env:CDM_TOKEN_KEY", nullable=True),
+                text("origin", 400, "environment, default, or the file and line that sets it"),
+                sa.Column("is_secret", sa.Boolean(), nullable=False, comment="Its value is a reference"),
+                moment("changed_at", "Since when it has this value (UTC)"),
+                *audit(),
+            ],
+        ),
+        "etl_date_control": (
+            "How far each source is: the business dates a run may be for, from Day 0 to the next one.",
+            [
+                text("source", 60, "Source"),
+                text("uses_business_or_timestamp", 1, "B: cut by business date. T: by the time of its events"),
+                sa.Column("earliest_date", sa.Date(), nullable=True, comment="Day 0: the earliest date it has data of"),
+                day("previous_business_date", "Last date of the run before; on Day 0 the day before its earliest"),
+                sa.Column("current_business_date", sa.Date(), nullable=True, comment="Newest date that was loaded"),
+                day("next_business_date", "The date with which the next run begins at the latest"),
+                moment("previous_start_time", "When the run before the latest one began (UTC)", nullable=True),
+                moment("current_start_time", "When the latest run that went forward began (UTC)", nullable=True),
+                *audit(),
+            ],
+        ),
+        "ddl_step": (
+            "Every step in which the database was made what the catalog declares, the latest of each plan.",
+            [
+                text("plan_id", 20, "Fingerprint of its plan; `create` where a load created what lacked"),
+                number("step_number", "Place in the plan, from 1"),
+                text("kind", 40, "create table, add column, grant, ..."),
+                text("object_name", 400, "What it creates or changes"),
+                sa.Column("statement", sa.Text(), nullable=False, comment="What is run"),
+                text("state", 20, "planned, done, failed, or superseded by a later plan"),
+                text("message", 2000, "Why it failed", nullable=True),
+                text("stored_as", 64, "Hash of a view's text as the database keeps it", nullable=True),
+                moment("started_at", "When (UTC)", nullable=True),
+                moment("ended_at", "When (UTC)", nullable=True),
                 *audit(),
             ],
         ),

@@ -16,6 +16,10 @@ _PASSING: Final = re.compile(
     re.IGNORECASE,
 )
 """What databases and object stores say of locks, lost connections and load."""
+_PASSING_ON_ORACLE: Final = re.compile(r"ORA-(00060|08177)")
+"""Deadlocks and writes that met: to its driver these are no OperationalError."""
+_PASSING_ON_SNOWFLAKE: Final = re.compile(r"\b000625\b|\b250003\b|Could not connect to Snowflake backend")
+"""A lock that was waited for in vain, a request that failed on its way; wrong passwords begin with 250001, too."""
 _PASSING_NAMES: Final = re.compile("Connect|Timeout|Throttl|SlowDown")
 """In the names of object stores' own faults, such as EndpointConnectionError, which is no ConnectionError."""
 _PASSING_NUMBERS: Final = {
@@ -39,7 +43,8 @@ def is_transient(fault: BaseException) -> bool:
         if isinstance(seen, OSError) and seen.errno in _PASSING_NUMBERS:
             return True
         if isinstance(seen, sa.exc.DBAPIError):
-            if seen.connection_invalidated:
+            said = str(seen.orig)
+            if seen.connection_invalidated or _PASSING_ON_ORACLE.search(said) or _PASSING_ON_SNOWFLAKE.search(said):
                 return True
             if isinstance(seen, sa.exc.OperationalError | sa.exc.InterfaceError):
                 return bool(_PASSING.search(str(seen.orig)))

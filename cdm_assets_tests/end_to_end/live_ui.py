@@ -229,16 +229,16 @@ def _tick(tick: Mapping[str, Any]) -> Tick:
 
 
 @contextmanager
-def live_ui(home: Path) -> Iterator[LiveUI]:
+def live_ui(home: Path, *options: str, **environment: str) -> Iterator[LiveUI]:
     """`cdm ui` over `home`, ready: its code location is loaded. Afterwards none of its processes is left."""
     port = _free_port()
     output = home / "ui.log"
     output.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "cdm_assets", "ui", "--port", str(port)]
+    command = [sys.executable, "-m", "cdm_assets", "ui", "--port", str(port), *options]
     with output.open("wb") as log:
         process = subprocess.Popen(
             command,
-            env=environment_of(home),
+            env=environment_of(home) | environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

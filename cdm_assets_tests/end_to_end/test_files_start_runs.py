@@ -128,7 +128,7 @@ def _a_late_file_rebuilds_what_it_changes_once_the_run_in_progress_has_ended(sit
     assert int(run.tags["cdm/late_by"].split(" days ")[0]) > 3000
     assert run.tags["dagster/sensor_name"] == "late_files"
     materialized = site.ui.materialized_by(run)
-    assert materialized == _of_sales(FIRST, DAYS, new_keys=True)
+    _assert_only(site, materialized, _of_sales(FIRST, DAYS, new_keys=True))
     assert run.tags["cdm/loaded"] == f"{len(materialized)} partitions of {len(dict(materialized))} tables"
     ticks = site.ui.sensors()["late_files"].ticks
     assert [tick.status for tick in ticks if tick.run_ids == (run.run_id,)] == ["SUCCESS"]
@@ -143,7 +143,7 @@ def _a_corrected_file_changes_the_published_numbers_and_a_repeated_one_nothing(s
     run = site.ui.wait_for_run("corrected")
     assert (run.job, run.tags["cdm/files"]) == ("repair", f"{MIDDLE}/{SALES}")
     assert run.tags["cdm/days_back"] == "1"
-    assert site.ui.materialized_by(run) == _of_sales(MIDDLE, (MIDDLE, LAST), new_keys=False)
+    _assert_only(site, site.ui.materialized_by(run), _of_sales(MIDDLE, (MIDDLE, LAST), new_keys=False))
     assert site.ui.query(PUBLISHED_SALES) == [(before + RISE,)]
     deliveries = (
         "select source, business_date::varchar, state, deliveries from cdp_metadata.landing_file "
@@ -165,12 +165,20 @@ def _nothing_else_ran_and_no_tick_failed(site: LiveSite) -> None:
     by_events = site.ui.runs_because("late events")
     others = [run.why for run in site.ui.runs() if run.why != "late events"]
     assert others == ["corrected", "late", *("new" for _ in new), None]
-    # The copied days hold clicks of the days before.
-    of_clicks = {key for key in site.loads.in_order if {key, *site.loads.ancestors[key]} & {"itf.click"}}
-    assert {table for table, _ in site.ui.materialized_by(*by_events)} <= of_clicks
+    assert {table for table, _ in site.ui.materialized_by(*by_events)} <= _made_of_clicks(site)
     ticks = [tick for sensor in site.ui.sensors().values() for tick in sensor.ticks]
     assert [tick for tick in ticks if tick.status not in {"SKIPPED", "SUCCESS", "STARTED"}] == []
     assert all(tick.says for tick in ticks if tick.status == "SKIPPED"), "a tick that starts nothing says why"
+
+
+def _assert_only(site: LiveSite, materialized: list[Partition], expected: list[Partition]) -> None:
+    """The copied days hold clicks of days before: what these change goes with whatever repair comes first."""
+    assert [partition for partition in expected if partition not in materialized] == []
+    assert {table for table, _ in set(materialized) - set(expected)} <= _made_of_clicks(site)
+
+
+def _made_of_clicks(site: LiveSite) -> set[str]:
+    return {key for key in site.loads.in_order if {key, *site.loads.ancestors[key]} & {"itf.click"}}
 
 
 def _of_sales(day: str, so_far: tuple[str, ...], *, new_keys: bool) -> list[Partition]:

@@ -11,16 +11,15 @@ import pytest
 
 from cdm_assets.loading.report import CheckOutcome, LoadReport
 from cdm_assets.loading.table_loads import TableLoads
-from cdm_assets.orchestration import smoke as module
 from cdm_assets.orchestration.smoke import SCRATCH_PREFIX, SmokeStep, _judged, differences, smoke
 from cdm_assets.settings import Settings
+from cdm_assets.warehouse.ddl_plan import DdlStep
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::dagster.BetaWarning"),
     pytest.mark.filterwarnings("ignore::dagster.PreviewWarning"),
 ]
 DAY = date(2018, 1, 1)
-DECLARED = {("itf", "a"): {"id": "VARCHAR NOT NULL", "n": "BIGINT"}, ("itf", "b"): {"id": "VARCHAR"}}
 
 
 def report(check: str, *, blocking: bool = True, passed: bool = False) -> LoadReport:
@@ -35,33 +34,24 @@ def test_a_check_of_structure_that_fails_is_a_problem_and_any_other_a_note() -> 
     assert _judged("itf.a", report("keys", passed=True)) == ([], [])
 
 
-def test_a_database_like_a_fresh_one_has_no_differences() -> None:
-    assert differences(DECLARED, DECLARED | {("itf", "of_others"): {"x": "DATE"}}) == []
+def step(kind: str, number: int = 1) -> DdlStep:
+    return DdlStep(kind, f"itf.t{number:02}", ("select 1",), "declared otherwise", number=number)
 
 
-@pytest.mark.parametrize(
-    ("found", "says"),
-    [
-        ({("itf", "a"): DECLARED["itf", "a"]}, "not there: itf.b; create them with `cdm ddl --apply`"),
-        (DECLARED | {("itf", "b"): {}}, "itf.b lacks id; rename or drop it, and load it again"),
-        (DECLARED | {("itf", "b"): {"id": "VARCHAR", "x": "DATE"}}, "itf.b has undeclared x"),
-        (DECLARED | {("itf", "b"): {"id": "BIGINT"}}, "itf.b has id as BIGINT, declared VARCHAR"),
-        (
-            DECLARED | {("itf", "a"): {"id": "VARCHAR", "n": "BIGINT"}},
-            "itf.a has id as VARCHAR, declared VARCHAR NOT NULL",
-        ),
-    ],
-)
-def test_each_difference_is_told(found: module.Columns, says: str) -> None:
-    [text] = differences(DECLARED, found)
-    assert text.startswith(says)
+def test_comments_and_tables_of_others_are_no_differences() -> None:
+    assert differences([step("set comment"), step("drop table")]) == []
+
+
+def test_each_difference_is_told_and_how_it_is_mended() -> None:
+    first, *_, last = differences([step("widen column")])
+    assert first == "itf.t01: widen column, declared otherwise"
+    assert last == "`cdm ddl --plan` shows what mends it, `cdm ddl --apply` does it"
 
 
 def test_many_differences_are_cut_and_counted() -> None:
-    declared = {("itf", f"t{n:02}"): {"id": "VARCHAR"} for n in range(13)}
-    texts = differences(declared, {table: {"id": "DATE"} for table in declared})
-    assert len(texts) == 11
-    assert texts[-1] == "… and 3 more tables"
+    texts = differences([step("add column", number) for number in range(13)])
+    assert len(texts) == 12
+    assert texts[-2] == "… and 3 more differences"
 
 
 def smoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, SmokeStep]:

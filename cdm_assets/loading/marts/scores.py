@@ -138,7 +138,7 @@ def _counted(tables: Tables, dates: DateRange) -> sa.Subquery:
             now.c.business_date,
             now.c.model_key,
             now.c.score,
-            _one_where(sa.true()).label("is_scored"),
+            sa.literal_column("1", _COUNT).label("is_scored"),
             _one_where(is_new).label("is_new"),
             _one_where(too_old).label("is_stale"),
         ),

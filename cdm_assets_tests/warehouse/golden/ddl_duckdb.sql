@@ -1,3 +1,14 @@
+-- CDM Assets on duckdb: 32 tables, 15 of them by business date, and 3 views.
+-- `cdm ddl --engine duckdb` wrote this from the catalog. `cdm setup` does the same by itself, and
+-- later what differs, step by step.
+-- DuckDB has no roles: whoever can read the file reads everything.
+
+-- ----------------------------------------------------------------------------------------------------
+-- Schemas
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE SCHEMA cdm_ingest_db;
+
 CREATE SCHEMA cdm_publish_db;
 
 CREATE SCHEMA cdp_metadata;
@@ -9,6 +20,400 @@ CREATE SCHEMA itf;
 CREATE SCHEMA ldz;
 
 CREATE SCHEMA rdv;
+
+-- ----------------------------------------------------------------------------------------------------
+-- ldz: landing zone, what each source sent, typed
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE ldz.ldz_assortment (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_assortment IS 'Which customer is shown which product, as Parquet, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_assortment.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	name VARCHAR(20) NOT NULL,
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_customer IS 'Customers, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_customer.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_customer.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_product (
+	business_date DATE NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_product IS 'Changed articles.';
+
+COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_product.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_purchase (
+	business_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_purchase IS 'Purchases; no file on days the shops are closed.';
+
+COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_purchase.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_score (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	score_date DATE NOT NULL,
+	points BIGINT,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE ldz.ldz_score IS 'Scores that models write.';
+
+COMMENT ON COLUMN ldz.ldz_score.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_score.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_score.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_score.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_score.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_score.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- rdv: raw data vault: hubs (h_), links (l_) and satellites (s_)
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE rdv.h_customer (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.h_customer IS 'A customer.';
+
+COMMENT ON COLUMN rdv.h_customer.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_customer.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.h_customer.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.h_product (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.h_product IS 'An article.';
+
+COMMENT ON COLUMN rdv.h_product.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_product.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.h_product.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_assortment (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.l_assortment IS 'Shown products.';
+
+COMMENT ON COLUMN rdv.l_assortment.business_date IS 'First date any source sent the relation';
+
+COMMENT ON COLUMN rdv.l_assortment.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.l_assortment.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_assortment.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_assortment.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_purchase (
+	business_date DATE NOT NULL,
+	purchase_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	event_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.l_purchase IS 'A purchase.';
+
+COMMENT ON COLUMN rdv.l_purchase.business_date IS 'First date a file held the event';
+
+COMMENT ON COLUMN rdv.l_purchase.purchase_hk IS 'Hash key of purchase';
+
+COMMENT ON COLUMN rdv.l_purchase.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_purchase.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_purchase.event_date IS 'Date of the event time';
+
+COMMENT ON COLUMN rdv.l_purchase.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_assortment_details (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_assortment_details IS 'History of assortment as source assortment tells it.';
+
+COMMENT ON COLUMN rdv.s_assortment_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_assortment_details.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.s_assortment_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_assortment_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_assortment_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_assortment_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_assortment_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_customer_details (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	name VARCHAR(20),
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_customer_details IS 'History of customer as source customer tells it.';
+
+COMMENT ON COLUMN rdv.s_customer_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_customer_details.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.s_customer_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_customer_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_customer_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_customer_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_customer_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_product_details (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE rdv.s_product_details IS 'History of product as source product tells it.';
+
+COMMENT ON COLUMN rdv.s_product_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_product_details.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.s_product_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_product_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_product_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_product_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_product_details.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- itf: interface, the canonical rows
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE itf.customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE itf.customer IS 'Every customer known on that date.';
+
+COMMENT ON COLUMN itf.customer.business_date IS 'As-of date';
+
+COMMENT ON COLUMN itf.customer.customer_id IS '100% of the customers'' numbers';
+
+COMMENT ON COLUMN itf.customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN itf.customer.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cs_360_db: one row a customer, campaign or flowchart
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE cs_360_db.customer_360 (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	spent NUMERIC(18, 2) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+COMMENT ON TABLE cs_360_db.customer_360 IS 'All that is known of each customer.';
+
+COMMENT ON COLUMN cs_360_db.customer_360.business_date IS 'Business date';
+
+COMMENT ON COLUMN cs_360_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN cs_360_db.customer_360.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdm_publish_db: what analysts and models read
+-- ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE cdm_publish_db.customer_360 (
 	business_date DATE NOT NULL,
@@ -26,6 +431,52 @@ COMMENT ON COLUMN cdm_publish_db.customer_360.business_date IS 'Business date';
 COMMENT ON COLUMN cdm_publish_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
 
 COMMENT ON COLUMN cdm_publish_db.customer_360.run_id IS 'The run that loaded the row';
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_current AS
+SELECT
+	business_date,
+	customer_id,
+	email,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360
+WHERE business_date = (SELECT max(latest.business_date) FROM cdm_publish_db.customer_360 latest);
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_viewer AS
+SELECT
+	business_date,
+	customer_id,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360;
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_viewer_current AS
+SELECT
+	business_date,
+	customer_id,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360
+WHERE business_date = (SELECT max(latest.business_date) FROM cdm_publish_db.customer_360 latest);
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdm_ingest_db: what models write
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE cdm_ingest_db.score (
+	customer_id VARCHAR(8),
+	business_date DATE NOT NULL,
+	points BIGINT
+);
+
+COMMENT ON TABLE cdm_ingest_db.score IS 'Scores that models write.';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdp_metadata: control tables of the platform
+-- ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE cdp_metadata.alert (
 	kind VARCHAR(40) NOT NULL,
@@ -92,6 +543,82 @@ COMMENT ON COLUMN cdp_metadata.check_result.message IS 'What failed';
 COMMENT ON COLUMN cdp_metadata.check_result.run_id IS 'The run that wrote the row';
 
 COMMENT ON COLUMN cdp_metadata.check_result.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.ddl_step (
+	plan_id VARCHAR(20) NOT NULL,
+	step_number BIGINT NOT NULL,
+	kind VARCHAR(40) NOT NULL,
+	object_name VARCHAR(400) NOT NULL,
+	statement TEXT NOT NULL,
+	state VARCHAR(20) NOT NULL,
+	message VARCHAR(2000),
+	stored_as VARCHAR(64),
+	started_at TIMESTAMP WITHOUT TIME ZONE,
+	ended_at TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.ddl_step IS 'Every step in which the database was made what the catalog declares, the latest of each plan.';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.plan_id IS 'Fingerprint of its plan; `create` where a load created what lacked';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.step_number IS 'Place in the plan, from 1';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.kind IS 'create table, add column, grant, ...';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.object_name IS 'What it creates or changes';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.statement IS 'What is run';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.state IS 'planned, done, failed, or superseded by a later plan';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.message IS 'Why it failed';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.stored_as IS 'Hash of a view''s text as the database keeps it';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.started_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.ended_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.etl_date_control (
+	source VARCHAR(60) NOT NULL,
+	uses_business_or_timestamp VARCHAR(1) NOT NULL,
+	earliest_date DATE,
+	previous_business_date DATE NOT NULL,
+	current_business_date DATE,
+	next_business_date DATE NOT NULL,
+	previous_start_time TIMESTAMP WITHOUT TIME ZONE,
+	current_start_time TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.etl_date_control IS 'How far each source is: the business dates a run may be for, from Day 0 to the next one.';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.uses_business_or_timestamp IS 'B: cut by business date. T: by the time of its events';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.earliest_date IS 'Day 0: the earliest date it has data of';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.previous_business_date IS 'Last date of the run before; on Day 0 the day before its earliest';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.current_business_date IS 'Newest date that was loaded';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.next_business_date IS 'The date with which the next run begins at the latest';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.previous_start_time IS 'When the run before the latest one began (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.current_start_time IS 'When the latest run that went forward began (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.load_ts IS 'When (UTC)';
 
 CREATE TABLE cdp_metadata.incident (
 	incident_id BIGINT NOT NULL,
@@ -488,357 +1015,29 @@ COMMENT ON COLUMN cdp_metadata.stale_partition.run_id IS 'The run that wrote the
 
 COMMENT ON COLUMN cdp_metadata.stale_partition.load_ts IS 'When (UTC)';
 
-CREATE TABLE cs_360_db.customer_360 (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	email VARCHAR(40),
-	spent NUMERIC(18, 2) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
+CREATE TABLE cdp_metadata.variable (
+	name VARCHAR(60) NOT NULL,
+	value VARCHAR(2000),
+	origin VARCHAR(400) NOT NULL,
+	is_secret BOOLEAN NOT NULL,
+	changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
-COMMENT ON TABLE cs_360_db.customer_360 IS 'All that is known of each customer.';
+COMMENT ON TABLE cdp_metadata.variable IS 'The settings in effect as `variable_sync` last found them; of a secret, only where it comes from.';
 
-COMMENT ON COLUMN cs_360_db.customer_360.business_date IS 'Business date';
+COMMENT ON COLUMN cdp_metadata.variable.name IS 'The variable';
 
-COMMENT ON COLUMN cs_360_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+COMMENT ON COLUMN cdp_metadata.variable.value IS 'Its value; of a secret a reference such as env:CDM_TOKEN_KEY';
 
-COMMENT ON COLUMN cs_360_db.customer_360.run_id IS 'The run that loaded the row';
+COMMENT ON COLUMN cdp_metadata.variable.origin IS 'environment, default, or the file and line that sets it';
 
-CREATE TABLE itf.customer (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	email VARCHAR(40),
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+COMMENT ON COLUMN cdp_metadata.variable.is_secret IS 'Its value is a reference';
 
-COMMENT ON TABLE itf.customer IS 'Every customer known on that date.';
+COMMENT ON COLUMN cdp_metadata.variable.changed_at IS 'Since when it has this value (UTC)';
 
-COMMENT ON COLUMN itf.customer.business_date IS 'As-of date';
+COMMENT ON COLUMN cdp_metadata.variable.run_id IS 'The run that wrote the row';
 
-COMMENT ON COLUMN itf.customer.customer_id IS 'Customer''s number';
-
-COMMENT ON COLUMN itf.customer.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN itf.customer.run_id IS 'The run that loaded the row';
-
-CREATE TABLE ldz.ldz_assortment (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	position BIGINT,
-	weight NUMERIC(8, 3),
-	since DATE,
-	changed_at TIMESTAMP WITHOUT TIME ZONE,
-	is_pinned BOOLEAN,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE ldz.ldz_assortment IS 'Which customer is shown which product, as Parquet, the whole list every day.';
-
-COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
-
-COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
-
-COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
-
-COMMENT ON COLUMN ldz.ldz_assortment.extra IS 'Columns of the file that are not declared, as JSON';
-
-COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN ldz.ldz_assortment.run_id IS 'The run that loaded the row';
-
-CREATE TABLE ldz.ldz_customer (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	name VARCHAR(20) NOT NULL,
-	status VARCHAR(10),
-	email VARCHAR(40),
-	phone VARCHAR(15),
-	age BIGINT,
-	credit NUMERIC(12, 2),
-	born DATE,
-	joined DATE,
-	seen_at TIMESTAMP WITHOUT TIME ZONE,
-	is_member BOOLEAN,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE ldz.ldz_customer IS 'Customers, the whole list every day.';
-
-COMMENT ON COLUMN ldz.ldz_customer.business_date IS 'Business date';
-
-COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing root';
-
-COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
-
-COMMENT ON COLUMN ldz.ldz_customer.extra IS 'Columns of the file that are not declared, as JSON';
-
-COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
-
-CREATE TABLE ldz.ldz_product (
-	business_date DATE NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	label VARCHAR(20),
-	price NUMERIC(8, 2),
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE ldz.ldz_product IS 'Changed articles.';
-
-COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
-
-COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
-
-COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
-
-COMMENT ON COLUMN ldz.ldz_product.extra IS 'Columns of the file that are not declared, as JSON';
-
-COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN ldz.ldz_product.run_id IS 'The run that loaded the row';
-
-CREATE TABLE ldz.ldz_purchase (
-	business_date DATE NOT NULL,
-	purchase_id VARCHAR(12) NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	amount NUMERIC(12, 2) NOT NULL,
-	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE ldz.ldz_purchase IS 'Purchases; no file on days the shops are closed.';
-
-COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
-
-COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
-
-COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
-
-COMMENT ON COLUMN ldz.ldz_purchase.extra IS 'Columns of the file that are not declared, as JSON';
-
-COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN ldz.ldz_purchase.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.h_customer (
-	business_date DATE NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.h_customer IS 'A customer.';
-
-COMMENT ON COLUMN rdv.h_customer.business_date IS 'First date any source sent the key';
-
-COMMENT ON COLUMN rdv.h_customer.customer_hk IS 'Hash key of customer';
-
-COMMENT ON COLUMN rdv.h_customer.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.h_customer.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.h_customer.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.h_product (
-	business_date DATE NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.h_product IS 'An article.';
-
-COMMENT ON COLUMN rdv.h_product.business_date IS 'First date any source sent the key';
-
-COMMENT ON COLUMN rdv.h_product.product_hk IS 'Hash key of product';
-
-COMMENT ON COLUMN rdv.h_product.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.h_product.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.h_product.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.l_assortment (
-	business_date DATE NOT NULL,
-	assortment_hk VARCHAR(32) NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.l_assortment IS 'Shown products.';
-
-COMMENT ON COLUMN rdv.l_assortment.business_date IS 'First date any source sent the relation';
-
-COMMENT ON COLUMN rdv.l_assortment.assortment_hk IS 'Hash key of assortment';
-
-COMMENT ON COLUMN rdv.l_assortment.customer_hk IS 'Hash key of customer';
-
-COMMENT ON COLUMN rdv.l_assortment.product_hk IS 'Hash key of product';
-
-COMMENT ON COLUMN rdv.l_assortment.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.l_assortment.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.l_assortment.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.l_purchase (
-	business_date DATE NOT NULL,
-	purchase_hk VARCHAR(32) NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	event_date DATE NOT NULL,
-	purchase_id VARCHAR(12) NOT NULL,
-	amount NUMERIC(12, 2) NOT NULL,
-	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.l_purchase IS 'A purchase.';
-
-COMMENT ON COLUMN rdv.l_purchase.business_date IS 'First date a file held the event';
-
-COMMENT ON COLUMN rdv.l_purchase.purchase_hk IS 'Hash key of purchase';
-
-COMMENT ON COLUMN rdv.l_purchase.customer_hk IS 'Hash key of customer';
-
-COMMENT ON COLUMN rdv.l_purchase.product_hk IS 'Hash key of product';
-
-COMMENT ON COLUMN rdv.l_purchase.event_date IS 'Date of the event time';
-
-COMMENT ON COLUMN rdv.l_purchase.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.l_purchase.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.l_purchase.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_assortment_details (
-	business_date DATE NOT NULL,
-	assortment_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	position BIGINT,
-	weight NUMERIC(8, 3),
-	since DATE,
-	changed_at TIMESTAMP WITHOUT TIME ZONE,
-	is_pinned BOOLEAN,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_assortment_details IS 'History of assortment as source assortment tells it.';
-
-COMMENT ON COLUMN rdv.s_assortment_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_assortment_details.assortment_hk IS 'Hash key of assortment';
-
-COMMENT ON COLUMN rdv.s_assortment_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_assortment_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_assortment_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_assortment_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_assortment_details.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_customer_details (
-	business_date DATE NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	name VARCHAR(20),
-	status VARCHAR(10),
-	email VARCHAR(40),
-	phone VARCHAR(15),
-	age BIGINT,
-	credit NUMERIC(12, 2),
-	born DATE,
-	joined DATE,
-	seen_at TIMESTAMP WITHOUT TIME ZONE,
-	is_member BOOLEAN,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_customer_details IS 'History of customer as source customer tells it.';
-
-COMMENT ON COLUMN rdv.s_customer_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_customer_details.customer_hk IS 'Hash key of customer';
-
-COMMENT ON COLUMN rdv.s_customer_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_customer_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_customer_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_customer_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_customer_details.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_product_details (
-	business_date DATE NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	label VARCHAR(20),
-	price NUMERIC(8, 2),
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_product_details IS 'History of product as source product tells it.';
-
-COMMENT ON COLUMN rdv.s_product_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_product_details.product_hk IS 'Hash key of product';
-
-COMMENT ON COLUMN rdv.s_product_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_product_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_product_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_product_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_product_details.run_id IS 'The run that loaded the row';
-
-CREATE OR REPLACE VIEW cdm_publish_db.customer_360_current AS
-SELECT cdm_publish_db.customer_360.business_date, cdm_publish_db.customer_360.customer_id, cdm_publish_db.customer_360.email, cdm_publish_db.customer_360.spent, cdm_publish_db.customer_360.load_ts, cdm_publish_db.customer_360.run_id
-FROM cdm_publish_db.customer_360
-WHERE cdm_publish_db.customer_360.business_date = (SELECT max(cdm_publish_db.customer_360.business_date) AS max_1
-FROM cdm_publish_db.customer_360);
+COMMENT ON COLUMN cdp_metadata.variable.load_ts IS 'When (UTC)';
 

@@ -1,3 +1,16 @@
+-- CDM Assets on postgresql: 32 tables, 15 of them by business date, and 3 views.
+-- `cdm ddl --engine postgresql` wrote this from the catalog. `cdm setup` does the same by itself, and
+-- later what differs, step by step.
+-- psql --single-transaction -v ON_ERROR_STOP=1 -f THIS_FILE postgresql://.../DATABASE
+-- PostgreSQL 14 or later; the database must be in UTF-8. Who runs this owns the tables, and must be the user of
+-- CDM_DATABASE.
+
+-- ----------------------------------------------------------------------------------------------------
+-- Schemas
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE SCHEMA cdm_ingest_db;
+
 CREATE SCHEMA cdm_publish_db;
 
 CREATE SCHEMA cdp_metadata;
@@ -10,6 +23,442 @@ CREATE SCHEMA ldz;
 
 CREATE SCHEMA rdv;
 
+-- ----------------------------------------------------------------------------------------------------
+-- ldz: landing zone, what each source sent, typed
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE ldz.ldz_assortment (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_ldz_assortment ON ldz.ldz_assortment USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE ldz.ldz_assortment IS 'Which customer is shown which product, as Parquet, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_assortment.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	name VARCHAR(20) NOT NULL,
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_ldz_customer ON ldz.ldz_customer USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE ldz.ldz_customer IS 'Customers, the whole list every day.';
+
+COMMENT ON COLUMN ldz.ldz_customer.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_customer.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_product (
+	business_date DATE NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_ldz_product ON ldz.ldz_product USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE ldz.ldz_product IS 'Changed articles.';
+
+COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_product.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_purchase (
+	business_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_ldz_purchase ON ldz.ldz_purchase USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE ldz.ldz_purchase IS 'Purchases; no file on days the shops are closed.';
+
+COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_purchase.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE ldz.ldz_score (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	score_date DATE NOT NULL,
+	points BIGINT,
+	source_file VARCHAR(400) NOT NULL,
+	source_row BIGINT NOT NULL,
+	extra TEXT,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_ldz_score ON ldz.ldz_score USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE ldz.ldz_score IS 'Scores that models write.';
+
+COMMENT ON COLUMN ldz.ldz_score.business_date IS 'Business date';
+
+COMMENT ON COLUMN ldz.ldz_score.source_file IS 'File, relative to the landing root';
+
+COMMENT ON COLUMN ldz.ldz_score.source_row IS 'Record in the file, from 1';
+
+COMMENT ON COLUMN ldz.ldz_score.extra IS 'Columns of the file that are not declared, as JSON';
+
+COMMENT ON COLUMN ldz.ldz_score.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN ldz.ldz_score.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- rdv: raw data vault: hubs (h_), links (l_) and satellites (s_)
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE rdv.h_customer (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_h_customer ON rdv.h_customer USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+ALTER TABLE rdv.h_customer ADD CONSTRAINT pk_h_customer PRIMARY KEY (customer_hk) DEFERRABLE INITIALLY DEFERRED;
+
+COMMENT ON TABLE rdv.h_customer IS 'A customer.';
+
+COMMENT ON COLUMN rdv.h_customer.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_customer.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.h_customer.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_customer.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.h_product (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	product_id VARCHAR(8) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_h_product ON rdv.h_product USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+ALTER TABLE rdv.h_product ADD CONSTRAINT pk_h_product PRIMARY KEY (product_hk) DEFERRABLE INITIALLY DEFERRED;
+
+COMMENT ON TABLE rdv.h_product IS 'An article.';
+
+COMMENT ON COLUMN rdv.h_product.business_date IS 'First date any source sent the key';
+
+COMMENT ON COLUMN rdv.h_product.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.h_product.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.h_product.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.h_product.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_assortment (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_l_assortment ON rdv.l_assortment USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+ALTER TABLE rdv.l_assortment ADD CONSTRAINT pk_l_assortment PRIMARY KEY (assortment_hk) DEFERRABLE INITIALLY DEFERRED;
+
+COMMENT ON TABLE rdv.l_assortment IS 'Shown products.';
+
+COMMENT ON COLUMN rdv.l_assortment.business_date IS 'First date any source sent the relation';
+
+COMMENT ON COLUMN rdv.l_assortment.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.l_assortment.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_assortment.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_assortment.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_assortment.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_assortment.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.l_purchase (
+	business_date DATE NOT NULL,
+	purchase_hk VARCHAR(32) NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	event_date DATE NOT NULL,
+	purchase_id VARCHAR(12) NOT NULL,
+	amount NUMERIC(12, 2) NOT NULL,
+	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_l_purchase ON rdv.l_purchase USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+ALTER TABLE rdv.l_purchase ADD CONSTRAINT pk_l_purchase PRIMARY KEY (purchase_hk) DEFERRABLE INITIALLY DEFERRED;
+
+COMMENT ON TABLE rdv.l_purchase IS 'A purchase.';
+
+COMMENT ON COLUMN rdv.l_purchase.business_date IS 'First date a file held the event';
+
+COMMENT ON COLUMN rdv.l_purchase.purchase_hk IS 'Hash key of purchase';
+
+COMMENT ON COLUMN rdv.l_purchase.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.l_purchase.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.l_purchase.event_date IS 'Date of the event time';
+
+COMMENT ON COLUMN rdv.l_purchase.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.l_purchase.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.l_purchase.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_assortment_details (
+	business_date DATE NOT NULL,
+	assortment_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	position BIGINT,
+	weight NUMERIC(8, 3),
+	since DATE,
+	changed_at TIMESTAMP WITHOUT TIME ZONE,
+	is_pinned BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_s_assortment_details ON rdv.s_assortment_details USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+CREATE INDEX ix_s_assortment_details ON rdv.s_assortment_details (assortment_hk, business_date);
+
+COMMENT ON TABLE rdv.s_assortment_details IS 'History of assortment as source assortment tells it.';
+
+COMMENT ON COLUMN rdv.s_assortment_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_assortment_details.assortment_hk IS 'Hash key of assortment';
+
+COMMENT ON COLUMN rdv.s_assortment_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_assortment_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_assortment_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_assortment_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_assortment_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_customer_details (
+	business_date DATE NOT NULL,
+	customer_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	name VARCHAR(20),
+	status VARCHAR(10),
+	email VARCHAR(40),
+	phone VARCHAR(15),
+	age BIGINT,
+	credit NUMERIC(12, 2),
+	born DATE,
+	joined DATE,
+	seen_at TIMESTAMP WITHOUT TIME ZONE,
+	is_member BOOLEAN,
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_s_customer_details ON rdv.s_customer_details USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+CREATE INDEX ix_s_customer_details ON rdv.s_customer_details (customer_hk, business_date);
+
+COMMENT ON TABLE rdv.s_customer_details IS 'History of customer as source customer tells it.';
+
+COMMENT ON COLUMN rdv.s_customer_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_customer_details.customer_hk IS 'Hash key of customer';
+
+COMMENT ON COLUMN rdv.s_customer_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_customer_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_customer_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_customer_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_customer_details.run_id IS 'The run that loaded the row';
+
+CREATE TABLE rdv.s_product_details (
+	business_date DATE NOT NULL,
+	product_hk VARCHAR(32) NOT NULL,
+	is_listed BOOLEAN NOT NULL,
+	hashdiff VARCHAR(32) NOT NULL,
+	label VARCHAR(20),
+	price NUMERIC(8, 2),
+	rec_src VARCHAR(60) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_s_product_details ON rdv.s_product_details USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+CREATE INDEX ix_s_product_details ON rdv.s_product_details (product_hk, business_date);
+
+COMMENT ON TABLE rdv.s_product_details IS 'History of product as source product tells it.';
+
+COMMENT ON COLUMN rdv.s_product_details.business_date IS 'First date with these values';
+
+COMMENT ON COLUMN rdv.s_product_details.product_hk IS 'Hash key of product';
+
+COMMENT ON COLUMN rdv.s_product_details.is_listed IS 'False: no longer listed by a snapshot';
+
+COMMENT ON COLUMN rdv.s_product_details.hashdiff IS 'Hash of the attributes';
+
+COMMENT ON COLUMN rdv.s_product_details.rec_src IS 'Source of the row';
+
+COMMENT ON COLUMN rdv.s_product_details.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN rdv.s_product_details.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- itf: interface, the canonical rows
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE itf.customer (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_customer ON itf.customer USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE itf.customer IS 'Every customer known on that date.';
+
+COMMENT ON COLUMN itf.customer.business_date IS 'As-of date';
+
+COMMENT ON COLUMN itf.customer.customer_id IS '100% of the customers'' numbers';
+
+COMMENT ON COLUMN itf.customer.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN itf.customer.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cs_360_db: one row a customer, campaign or flowchart
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE cs_360_db.customer_360 (
+	business_date DATE NOT NULL,
+	customer_id VARCHAR(8) NOT NULL,
+	email VARCHAR(40),
+	spent NUMERIC(18, 2) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL
+);
+
+CREATE INDEX bx_customer_360 ON cs_360_db.customer_360 USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE cs_360_db.customer_360 IS 'All that is known of each customer.';
+
+COMMENT ON COLUMN cs_360_db.customer_360.business_date IS 'Business date';
+
+COMMENT ON COLUMN cs_360_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+
+COMMENT ON COLUMN cs_360_db.customer_360.run_id IS 'The run that loaded the row';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdm_publish_db: what analysts and models read
+-- ----------------------------------------------------------------------------------------------------
+
 CREATE TABLE cdm_publish_db.customer_360 (
 	business_date DATE NOT NULL,
 	customer_id VARCHAR(8) NOT NULL,
@@ -19,6 +468,10 @@ CREATE TABLE cdm_publish_db.customer_360 (
 	run_id VARCHAR(64) NOT NULL
 );
 
+CREATE INDEX bx_customer_360 ON cdm_publish_db.customer_360 USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+CREATE INDEX ix_customer_360 ON cdm_publish_db.customer_360 (business_date, customer_id);
+
 COMMENT ON TABLE cdm_publish_db.customer_360 IS 'All that is known of each customer. Only dates whose blocking checks passed; direct and sensitive columns tokenized.';
 
 COMMENT ON COLUMN cdm_publish_db.customer_360.business_date IS 'Business date';
@@ -26,6 +479,54 @@ COMMENT ON COLUMN cdm_publish_db.customer_360.business_date IS 'Business date';
 COMMENT ON COLUMN cdm_publish_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
 
 COMMENT ON COLUMN cdm_publish_db.customer_360.run_id IS 'The run that loaded the row';
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_current AS
+SELECT
+	business_date,
+	customer_id,
+	email,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360
+WHERE business_date = (SELECT max(latest.business_date) FROM cdm_publish_db.customer_360 latest);
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_viewer AS
+SELECT
+	business_date,
+	customer_id,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360;
+
+CREATE OR REPLACE VIEW cdm_publish_db.customer_360_viewer_current AS
+SELECT
+	business_date,
+	customer_id,
+	spent,
+	load_ts,
+	run_id
+FROM cdm_publish_db.customer_360
+WHERE business_date = (SELECT max(latest.business_date) FROM cdm_publish_db.customer_360 latest);
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdm_ingest_db: what models write
+-- ----------------------------------------------------------------------------------------------------
+
+CREATE TABLE cdm_ingest_db.score (
+	customer_id VARCHAR(8),
+	business_date DATE NOT NULL,
+	points BIGINT
+);
+
+CREATE INDEX bx_score ON cdm_ingest_db.score USING brin (business_date date_minmax_multi_ops) WITH (autosummarize = on);
+
+COMMENT ON TABLE cdm_ingest_db.score IS 'Scores that models write.';
+
+-- ----------------------------------------------------------------------------------------------------
+-- cdp_metadata: control tables of the platform
+-- ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE cdp_metadata.alert (
 	kind VARCHAR(40) NOT NULL,
@@ -75,6 +576,8 @@ CREATE TABLE cdp_metadata.check_result (
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
+CREATE INDEX ix_check_result ON cdp_metadata.check_result (table_key, business_date);
+
 COMMENT ON TABLE cdp_metadata.check_result IS 'The last result of each check of each partition.';
 
 COMMENT ON COLUMN cdp_metadata.check_result.table_key IS 'schema.table';
@@ -92,6 +595,82 @@ COMMENT ON COLUMN cdp_metadata.check_result.message IS 'What failed';
 COMMENT ON COLUMN cdp_metadata.check_result.run_id IS 'The run that wrote the row';
 
 COMMENT ON COLUMN cdp_metadata.check_result.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.ddl_step (
+	plan_id VARCHAR(20) NOT NULL,
+	step_number BIGINT NOT NULL,
+	kind VARCHAR(40) NOT NULL,
+	object_name VARCHAR(400) NOT NULL,
+	statement TEXT NOT NULL,
+	state VARCHAR(20) NOT NULL,
+	message VARCHAR(2000),
+	stored_as VARCHAR(64),
+	started_at TIMESTAMP WITHOUT TIME ZONE,
+	ended_at TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.ddl_step IS 'Every step in which the database was made what the catalog declares, the latest of each plan.';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.plan_id IS 'Fingerprint of its plan; `create` where a load created what lacked';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.step_number IS 'Place in the plan, from 1';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.kind IS 'create table, add column, grant, ...';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.object_name IS 'What it creates or changes';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.statement IS 'What is run';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.state IS 'planned, done, failed, or superseded by a later plan';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.message IS 'Why it failed';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.stored_as IS 'Hash of a view''s text as the database keeps it';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.started_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.ended_at IS 'When (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.ddl_step.load_ts IS 'When (UTC)';
+
+CREATE TABLE cdp_metadata.etl_date_control (
+	source VARCHAR(60) NOT NULL,
+	uses_business_or_timestamp VARCHAR(1) NOT NULL,
+	earliest_date DATE,
+	previous_business_date DATE NOT NULL,
+	current_business_date DATE,
+	next_business_date DATE NOT NULL,
+	previous_start_time TIMESTAMP WITHOUT TIME ZONE,
+	current_start_time TIMESTAMP WITHOUT TIME ZONE,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
+);
+
+COMMENT ON TABLE cdp_metadata.etl_date_control IS 'How far each source is: the business dates a run may be for, from Day 0 to the next one.';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.source IS 'Source';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.uses_business_or_timestamp IS 'B: cut by business date. T: by the time of its events';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.earliest_date IS 'Day 0: the earliest date it has data of';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.previous_business_date IS 'Last date of the run before; on Day 0 the day before its earliest';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.current_business_date IS 'Newest date that was loaded';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.next_business_date IS 'The date with which the next run begins at the latest';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.previous_start_time IS 'When the run before the latest one began (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.current_start_time IS 'When the latest run that went forward began (UTC)';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.run_id IS 'The run that wrote the row';
+
+COMMENT ON COLUMN cdp_metadata.etl_date_control.load_ts IS 'When (UTC)';
 
 CREATE TABLE cdp_metadata.incident (
 	incident_id BIGINT NOT NULL,
@@ -316,6 +895,8 @@ CREATE TABLE cdp_metadata.landing_file (
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
+CREATE INDEX ix_landing_file ON cdp_metadata.landing_file (source, business_date);
+
 COMMENT ON TABLE cdp_metadata.landing_file IS 'Every content of every landing file that was ever seen, and what became of it.';
 
 COMMENT ON COLUMN cdp_metadata.landing_file.source IS 'Source';
@@ -371,6 +952,8 @@ CREATE TABLE cdp_metadata.load_log (
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
+CREATE INDEX ix_load_log ON cdp_metadata.load_log (table_key);
+
 COMMENT ON TABLE cdp_metadata.load_log IS 'One row a load: a table and a range of dates.';
 
 COMMENT ON COLUMN cdp_metadata.load_log.table_key IS 'schema.table';
@@ -401,6 +984,8 @@ CREATE TABLE cdp_metadata.partition_load (
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
+CREATE INDEX ix_partition_load ON cdp_metadata.partition_load (table_key, business_date);
+
 COMMENT ON TABLE cdp_metadata.partition_load IS 'The last load of each partition of each table.';
 
 COMMENT ON COLUMN cdp_metadata.partition_load.table_key IS 'schema.table';
@@ -426,6 +1011,8 @@ CREATE TABLE cdp_metadata.rejected_record (
 	run_id VARCHAR(64) NOT NULL,
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
+
+CREATE INDEX ix_rejected_record ON cdp_metadata.rejected_record (source, business_date);
 
 COMMENT ON TABLE cdp_metadata.rejected_record IS 'Every record and every file that could not be loaded, with the reason.';
 
@@ -476,6 +1063,8 @@ CREATE TABLE cdp_metadata.stale_partition (
 	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
+CREATE INDEX ix_stale_partition ON cdp_metadata.stale_partition (table_key, business_date);
+
 COMMENT ON TABLE cdp_metadata.stale_partition IS 'Loaded partitions that a later load upstream changed; they are to be loaded again.';
 
 COMMENT ON COLUMN cdp_metadata.stale_partition.table_key IS 'schema.table';
@@ -488,357 +1077,163 @@ COMMENT ON COLUMN cdp_metadata.stale_partition.run_id IS 'The run that wrote the
 
 COMMENT ON COLUMN cdp_metadata.stale_partition.load_ts IS 'When (UTC)';
 
-CREATE TABLE cs_360_db.customer_360 (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	email VARCHAR(40),
-	spent NUMERIC(18, 2) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
+CREATE TABLE cdp_metadata.variable (
+	name VARCHAR(60) NOT NULL,
+	value VARCHAR(2000),
+	origin VARCHAR(400) NOT NULL,
+	is_secret BOOLEAN NOT NULL,
+	changed_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
+	run_id VARCHAR(64) NOT NULL,
+	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL
 );
 
-COMMENT ON TABLE cs_360_db.customer_360 IS 'All that is known of each customer.';
+COMMENT ON TABLE cdp_metadata.variable IS 'The settings in effect as `variable_sync` last found them; of a secret, only where it comes from.';
 
-COMMENT ON COLUMN cs_360_db.customer_360.business_date IS 'Business date';
+COMMENT ON COLUMN cdp_metadata.variable.name IS 'The variable';
 
-COMMENT ON COLUMN cs_360_db.customer_360.load_ts IS 'When the row was loaded (UTC)';
+COMMENT ON COLUMN cdp_metadata.variable.value IS 'Its value; of a secret a reference such as env:CDM_TOKEN_KEY';
 
-COMMENT ON COLUMN cs_360_db.customer_360.run_id IS 'The run that loaded the row';
+COMMENT ON COLUMN cdp_metadata.variable.origin IS 'environment, default, or the file and line that sets it';
 
-CREATE TABLE itf.customer (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	email VARCHAR(40),
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+COMMENT ON COLUMN cdp_metadata.variable.is_secret IS 'Its value is a reference';
 
-COMMENT ON TABLE itf.customer IS 'Every customer known on that date.';
+COMMENT ON COLUMN cdp_metadata.variable.changed_at IS 'Since when it has this value (UTC)';
 
-COMMENT ON COLUMN itf.customer.business_date IS 'As-of date';
+COMMENT ON COLUMN cdp_metadata.variable.run_id IS 'The run that wrote the row';
 
-COMMENT ON COLUMN itf.customer.customer_id IS 'Customer''s number';
+COMMENT ON COLUMN cdp_metadata.variable.load_ts IS 'When (UTC)';
 
-COMMENT ON COLUMN itf.customer.load_ts IS 'When the row was loaded (UTC)';
+-- ----------------------------------------------------------------------------------------------------
+-- Roles and grants
+-- ----------------------------------------------------------------------------------------------------
 
-COMMENT ON COLUMN itf.customer.run_id IS 'The run that loaded the row';
+DO $$ BEGIN CREATE ROLE cdm_viewer NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-CREATE TABLE ldz.ldz_assortment (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	position BIGINT,
-	weight NUMERIC(8, 3),
-	since DATE,
-	changed_at TIMESTAMP WITHOUT TIME ZONE,
-	is_pinned BOOLEAN,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+DO $$ BEGIN CREATE ROLE cdm_operator NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-COMMENT ON TABLE ldz.ldz_assortment IS 'Which customer is shown which product, as Parquet, the whole list every day.';
+DO $$ BEGIN CREATE ROLE cdm_engineer NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-COMMENT ON COLUMN ldz.ldz_assortment.business_date IS 'Business date';
+DO $$ BEGIN CREATE ROLE cdm_admin NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-COMMENT ON COLUMN ldz.ldz_assortment.source_file IS 'File, relative to the landing root';
+DO $$ BEGIN CREATE ROLE cdm_model NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 
-COMMENT ON COLUMN ldz.ldz_assortment.source_row IS 'Record in the file, from 1';
+GRANT USAGE, CREATE ON SCHEMA cdm_ingest_db TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_assortment.extra IS 'Columns of the file that are not declared, as JSON';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdm_ingest_db GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_assortment.load_ts IS 'When the row was loaded (UTC)';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdm_ingest_db.score TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_assortment.run_id IS 'The run that loaded the row';
+GRANT USAGE, CREATE ON SCHEMA cdm_publish_db TO cdm_admin;
 
-CREATE TABLE ldz.ldz_customer (
-	business_date DATE NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	name VARCHAR(20) NOT NULL,
-	status VARCHAR(10),
-	email VARCHAR(40),
-	phone VARCHAR(15),
-	age BIGINT,
-	credit NUMERIC(12, 2),
-	born DATE,
-	joined DATE,
-	seen_at TIMESTAMP WITHOUT TIME ZONE,
-	is_member BOOLEAN,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdm_publish_db GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON TABLE ldz.ldz_customer IS 'Customers, the whole list every day.';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdm_publish_db.customer_360 TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.business_date IS 'Business date';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdm_publish_db.customer_360_current, cdm_publish_db.customer_360_viewer, cdm_publish_db.customer_360_viewer_current TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.source_file IS 'File, relative to the landing root';
+GRANT USAGE, CREATE ON SCHEMA cdp_metadata TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.source_row IS 'Record in the file, from 1';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdp_metadata GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.extra IS 'Columns of the file that are not declared, as JSON';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdp_metadata.alert, cdp_metadata.calendar, cdp_metadata.check_result, cdp_metadata.ddl_step, cdp_metadata.etl_date_control, cdp_metadata.incident, cdp_metadata.incident_message, cdp_metadata.incident_occurrence, cdp_metadata.ingest_export, cdp_metadata.landing_file, cdp_metadata.load_log, cdp_metadata.partition_load, cdp_metadata.rejected_record, cdp_metadata.source_pause, cdp_metadata.stale_partition, cdp_metadata.variable TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.load_ts IS 'When the row was loaded (UTC)';
+GRANT USAGE, CREATE ON SCHEMA cs_360_db TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_customer.run_id IS 'The run that loaded the row';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cs_360_db GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-CREATE TABLE ldz.ldz_product (
-	business_date DATE NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	label VARCHAR(20),
-	price NUMERIC(8, 2),
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+GRANT SELECT, INSERT, UPDATE, DELETE ON cs_360_db.customer_360 TO cdm_admin;
 
-COMMENT ON TABLE ldz.ldz_product IS 'Changed articles.';
+GRANT USAGE, CREATE ON SCHEMA itf TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.business_date IS 'Business date';
+ALTER DEFAULT PRIVILEGES IN SCHEMA itf GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.source_file IS 'File, relative to the landing root';
+GRANT SELECT, INSERT, UPDATE, DELETE ON itf.customer TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.source_row IS 'Record in the file, from 1';
+GRANT USAGE, CREATE ON SCHEMA ldz TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.extra IS 'Columns of the file that are not declared, as JSON';
+ALTER DEFAULT PRIVILEGES IN SCHEMA ldz GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.load_ts IS 'When the row was loaded (UTC)';
+GRANT SELECT, INSERT, UPDATE, DELETE ON ldz.ldz_assortment, ldz.ldz_customer, ldz.ldz_product, ldz.ldz_purchase, ldz.ldz_score TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_product.run_id IS 'The run that loaded the row';
+GRANT USAGE, CREATE ON SCHEMA rdv TO cdm_admin;
 
-CREATE TABLE ldz.ldz_purchase (
-	business_date DATE NOT NULL,
-	purchase_id VARCHAR(12) NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	amount NUMERIC(12, 2) NOT NULL,
-	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	source_file VARCHAR(400) NOT NULL,
-	source_row BIGINT NOT NULL,
-	extra TEXT,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+ALTER DEFAULT PRIVILEGES IN SCHEMA rdv GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_admin;
 
-COMMENT ON TABLE ldz.ldz_purchase IS 'Purchases; no file on days the shops are closed.';
+GRANT SELECT, INSERT, UPDATE, DELETE ON rdv.h_customer, rdv.h_product, rdv.l_assortment, rdv.l_purchase, rdv.s_assortment_details, rdv.s_customer_details, rdv.s_product_details TO cdm_admin;
 
-COMMENT ON COLUMN ldz.ldz_purchase.business_date IS 'Business date';
+GRANT USAGE ON SCHEMA cdm_ingest_db TO cdm_engineer;
 
-COMMENT ON COLUMN ldz.ldz_purchase.source_file IS 'File, relative to the landing root';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdm_ingest_db GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN ldz.ldz_purchase.source_row IS 'Record in the file, from 1';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdm_ingest_db.score TO cdm_engineer;
 
-COMMENT ON COLUMN ldz.ldz_purchase.extra IS 'Columns of the file that are not declared, as JSON';
+GRANT USAGE ON SCHEMA cdm_publish_db TO cdm_engineer;
 
-COMMENT ON COLUMN ldz.ldz_purchase.load_ts IS 'When the row was loaded (UTC)';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdm_publish_db GRANT SELECT ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN ldz.ldz_purchase.run_id IS 'The run that loaded the row';
+GRANT SELECT ON cdm_publish_db.customer_360 TO cdm_engineer;
 
-CREATE TABLE rdv.h_customer (
-	business_date DATE NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	customer_id VARCHAR(8) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+GRANT SELECT ON cdm_publish_db.customer_360_current, cdm_publish_db.customer_360_viewer, cdm_publish_db.customer_360_viewer_current TO cdm_engineer;
 
-COMMENT ON TABLE rdv.h_customer IS 'A customer.';
+GRANT USAGE ON SCHEMA cdp_metadata TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_customer.business_date IS 'First date any source sent the key';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cdp_metadata GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_customer.customer_hk IS 'Hash key of customer';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdp_metadata.alert, cdp_metadata.calendar, cdp_metadata.check_result, cdp_metadata.ddl_step, cdp_metadata.etl_date_control, cdp_metadata.incident, cdp_metadata.incident_message, cdp_metadata.incident_occurrence, cdp_metadata.ingest_export, cdp_metadata.landing_file, cdp_metadata.load_log, cdp_metadata.partition_load, cdp_metadata.rejected_record, cdp_metadata.source_pause, cdp_metadata.stale_partition, cdp_metadata.variable TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_customer.rec_src IS 'Source of the row';
+GRANT USAGE ON SCHEMA cs_360_db TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_customer.load_ts IS 'When the row was loaded (UTC)';
+ALTER DEFAULT PRIVILEGES IN SCHEMA cs_360_db GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_customer.run_id IS 'The run that loaded the row';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cs_360_db.customer_360 TO cdm_engineer;
 
-CREATE TABLE rdv.h_product (
-	business_date DATE NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	product_id VARCHAR(8) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+GRANT USAGE ON SCHEMA itf TO cdm_engineer;
 
-COMMENT ON TABLE rdv.h_product IS 'An article.';
+ALTER DEFAULT PRIVILEGES IN SCHEMA itf GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_product.business_date IS 'First date any source sent the key';
+GRANT SELECT, INSERT, UPDATE, DELETE ON itf.customer TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_product.product_hk IS 'Hash key of product';
+GRANT USAGE ON SCHEMA ldz TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_product.rec_src IS 'Source of the row';
+ALTER DEFAULT PRIVILEGES IN SCHEMA ldz GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_product.load_ts IS 'When the row was loaded (UTC)';
+GRANT SELECT, INSERT, UPDATE, DELETE ON ldz.ldz_assortment, ldz.ldz_customer, ldz.ldz_product, ldz.ldz_purchase, ldz.ldz_score TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.h_product.run_id IS 'The run that loaded the row';
+GRANT USAGE ON SCHEMA rdv TO cdm_engineer;
 
-CREATE TABLE rdv.l_assortment (
-	business_date DATE NOT NULL,
-	assortment_hk VARCHAR(32) NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+ALTER DEFAULT PRIVILEGES IN SCHEMA rdv GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO cdm_engineer;
 
-COMMENT ON TABLE rdv.l_assortment IS 'Shown products.';
+GRANT SELECT, INSERT, UPDATE, DELETE ON rdv.h_customer, rdv.h_product, rdv.l_assortment, rdv.l_purchase, rdv.s_assortment_details, rdv.s_customer_details, rdv.s_product_details TO cdm_engineer;
 
-COMMENT ON COLUMN rdv.l_assortment.business_date IS 'First date any source sent the relation';
+GRANT USAGE ON SCHEMA cdm_ingest_db TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.assortment_hk IS 'Hash key of assortment';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdm_ingest_db.score TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.customer_hk IS 'Hash key of customer';
+GRANT USAGE ON SCHEMA cdm_publish_db TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.product_hk IS 'Hash key of product';
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360 TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.rec_src IS 'Source of the row';
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360_current TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.load_ts IS 'When the row was loaded (UTC)';
+GRANT SELECT ON cdm_publish_db.customer_360_viewer, cdm_publish_db.customer_360_viewer_current TO cdm_model;
 
-COMMENT ON COLUMN rdv.l_assortment.run_id IS 'The run that loaded the row';
+GRANT USAGE ON SCHEMA cdm_publish_db TO cdm_operator;
 
-CREATE TABLE rdv.l_purchase (
-	business_date DATE NOT NULL,
-	purchase_hk VARCHAR(32) NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	event_date DATE NOT NULL,
-	purchase_id VARCHAR(12) NOT NULL,
-	amount NUMERIC(12, 2) NOT NULL,
-	bought_at TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360 TO cdm_operator;
 
-COMMENT ON TABLE rdv.l_purchase IS 'A purchase.';
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360_current TO cdm_operator;
 
-COMMENT ON COLUMN rdv.l_purchase.business_date IS 'First date a file held the event';
+GRANT SELECT ON cdm_publish_db.customer_360_viewer, cdm_publish_db.customer_360_viewer_current TO cdm_operator;
 
-COMMENT ON COLUMN rdv.l_purchase.purchase_hk IS 'Hash key of purchase';
+GRANT USAGE ON SCHEMA cdp_metadata TO cdm_operator;
 
-COMMENT ON COLUMN rdv.l_purchase.customer_hk IS 'Hash key of customer';
+GRANT SELECT, INSERT, UPDATE, DELETE ON cdp_metadata.alert, cdp_metadata.calendar, cdp_metadata.check_result, cdp_metadata.ddl_step, cdp_metadata.etl_date_control, cdp_metadata.incident, cdp_metadata.incident_message, cdp_metadata.incident_occurrence, cdp_metadata.ingest_export, cdp_metadata.landing_file, cdp_metadata.load_log, cdp_metadata.partition_load, cdp_metadata.rejected_record, cdp_metadata.source_pause, cdp_metadata.stale_partition, cdp_metadata.variable TO cdm_operator;
 
-COMMENT ON COLUMN rdv.l_purchase.product_hk IS 'Hash key of product';
+GRANT USAGE ON SCHEMA cdm_publish_db TO cdm_viewer;
 
-COMMENT ON COLUMN rdv.l_purchase.event_date IS 'Date of the event time';
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360 TO cdm_viewer;
 
-COMMENT ON COLUMN rdv.l_purchase.rec_src IS 'Source of the row';
+GRANT SELECT (business_date, customer_id, load_ts, run_id, spent) ON cdm_publish_db.customer_360_current TO cdm_viewer;
 
-COMMENT ON COLUMN rdv.l_purchase.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.l_purchase.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_assortment_details (
-	business_date DATE NOT NULL,
-	assortment_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	position BIGINT,
-	weight NUMERIC(8, 3),
-	since DATE,
-	changed_at TIMESTAMP WITHOUT TIME ZONE,
-	is_pinned BOOLEAN,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_assortment_details IS 'History of assortment as source assortment tells it.';
-
-COMMENT ON COLUMN rdv.s_assortment_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_assortment_details.assortment_hk IS 'Hash key of assortment';
-
-COMMENT ON COLUMN rdv.s_assortment_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_assortment_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_assortment_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_assortment_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_assortment_details.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_customer_details (
-	business_date DATE NOT NULL,
-	customer_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	name VARCHAR(20),
-	status VARCHAR(10),
-	email VARCHAR(40),
-	phone VARCHAR(15),
-	age BIGINT,
-	credit NUMERIC(12, 2),
-	born DATE,
-	joined DATE,
-	seen_at TIMESTAMP WITHOUT TIME ZONE,
-	is_member BOOLEAN,
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_customer_details IS 'History of customer as source customer tells it.';
-
-COMMENT ON COLUMN rdv.s_customer_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_customer_details.customer_hk IS 'Hash key of customer';
-
-COMMENT ON COLUMN rdv.s_customer_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_customer_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_customer_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_customer_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_customer_details.run_id IS 'The run that loaded the row';
-
-CREATE TABLE rdv.s_product_details (
-	business_date DATE NOT NULL,
-	product_hk VARCHAR(32) NOT NULL,
-	is_listed BOOLEAN NOT NULL,
-	hashdiff VARCHAR(32) NOT NULL,
-	label VARCHAR(20),
-	price NUMERIC(8, 2),
-	rec_src VARCHAR(60) NOT NULL,
-	load_ts TIMESTAMP WITHOUT TIME ZONE NOT NULL,
-	run_id VARCHAR(64) NOT NULL
-);
-
-COMMENT ON TABLE rdv.s_product_details IS 'History of product as source product tells it.';
-
-COMMENT ON COLUMN rdv.s_product_details.business_date IS 'First date with these values';
-
-COMMENT ON COLUMN rdv.s_product_details.product_hk IS 'Hash key of product';
-
-COMMENT ON COLUMN rdv.s_product_details.is_listed IS 'False: no longer listed by a snapshot';
-
-COMMENT ON COLUMN rdv.s_product_details.hashdiff IS 'Hash of the attributes';
-
-COMMENT ON COLUMN rdv.s_product_details.rec_src IS 'Source of the row';
-
-COMMENT ON COLUMN rdv.s_product_details.load_ts IS 'When the row was loaded (UTC)';
-
-COMMENT ON COLUMN rdv.s_product_details.run_id IS 'The run that loaded the row';
-
-CREATE OR REPLACE VIEW cdm_publish_db.customer_360_current AS
-SELECT cdm_publish_db.customer_360.business_date, cdm_publish_db.customer_360.customer_id, cdm_publish_db.customer_360.email, cdm_publish_db.customer_360.spent, cdm_publish_db.customer_360.load_ts, cdm_publish_db.customer_360.run_id
-FROM cdm_publish_db.customer_360
-WHERE cdm_publish_db.customer_360.business_date = (SELECT max(cdm_publish_db.customer_360.business_date) AS max_1
-FROM cdm_publish_db.customer_360);
+GRANT SELECT ON cdm_publish_db.customer_360_viewer, cdm_publish_db.customer_360_viewer_current TO cdm_viewer;
 

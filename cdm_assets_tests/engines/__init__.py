@@ -1,0 +1,1 @@
+"""What runs on engines besides the embedded DuckDB, and the servers and stand-ins that the tests start themselves."""
