@@ -45,7 +45,6 @@ from cdm_assets.warehouse.engine import Warehouse
 from cdm_assets.warehouse.landing_area import LandingArea
 from cdm_assets.warehouse.lineage import SOME_DATES, tables_read
 from cdm_assets.warehouse.locks import take_turns
-from cdm_assets.warehouse.statistics import refresh_statistics
 from cdm_assets.warehouse.tables import Tables
 
 NOT_LOADED: Final = "not loaded"
@@ -304,7 +303,6 @@ class TableLoads:
                 self._record_findings(work, [finding], DateRange(finding.business_date, finding.business_date))
             return None
         mark_readers(work.connection, self, work.key, changed, work.stamp)
-        refresh_statistics(work.connection, self.tables[work.key])
         findings, rows = self._check(work)
         if not work.key.startswith(f"{Layer.LANDING}."):
             work.counts |= {day: replace(work.counts[day], inserted=rows[day]) for day in work.dates}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +16,6 @@ from cdm_assets.catalog.types import parse_column_type
 from cdm_assets.warehouse.bulk import bulk_insert
 from cdm_assets.warehouse.functions import canonical_text, hashed, hashed_text
 from cdm_assets.warehouse.postgresql import create_engine
-from cdm_assets.warehouse.statistics import refresh_statistics
 from cdm_assets.warehouse.tables import TIMESTAMP, sql_type
 from cdm_assets_tests.engines.demo_days import differences_of_demo_days
 from cdm_assets_tests.engines.postgres_server import PostgresServer
@@ -80,23 +79,6 @@ def test_rows_arrive_by_copy_as_they_were_sent_and_with_the_transaction(engine: 
         connection.rollback()
         assert connection.execute(count).scalar_one() == 3
     assert found == [{**row, "nothing": None} for row in _ROWS]
-
-
-def test_the_planner_is_told_of_a_table_that_changed_much_and_left_alone_otherwise(
-    engine: sa.Engine, table: sa.Table
-) -> None:
-    known = sa.text("select reltuples from pg_class where relname = 'Odd name'")
-
-    def rows_known_after(change: Callable[[sa.Connection], object]) -> float:
-        engine.dispose()  # a session's counts are reported at its end, or within seconds
-        with engine.begin() as connection:
-            change(connection)
-            refresh_statistics(connection, table)
-            return float(connection.execute(known).scalar_one())
-
-    assert rows_known_after(lambda connection: bulk_insert(connection, table, pa.Table.from_pylist(_ROWS * 10))) == 30
-    assert rows_known_after(lambda connection: bulk_insert(connection, table, pa.Table.from_pylist(_ROWS))) == 30
-    assert rows_known_after(lambda connection: connection.execute(sa.delete(table).where(table.c.is_on))) == 22
 
 
 def test_canonical_texts_and_golden_hashes(engine: sa.Engine) -> None:
