@@ -342,7 +342,7 @@ def open_site(
     catalog = read_catalog(shipped=shipped)
     landing_root = folder / "landing"
     landing_root.mkdir()
-    options = DuckDBOptions(memory_limit="512MB")
+    options = DuckDBOptions(memory_limit="512MB", threads=1)
     with Warehouse.open_duckdb(None, Tables(catalog), options=options) as warehouse:
         create_missing(warehouse)
         yield Site(catalog, warehouse, landing_root)

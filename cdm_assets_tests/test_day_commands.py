@@ -207,6 +207,7 @@ def test_smoke_fails_at_a_catalog_that_is_not_valid_and_tries_nothing_behind_it(
     assert scratch_folders(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_smoke_that_is_terminated_leaves_nothing(tmp_path: Path) -> None:
     scratch = Path(tempfile.mkdtemp(dir=tmp_path))
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("CDM_", "DAGSTER_"))}

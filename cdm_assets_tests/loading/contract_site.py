@@ -24,7 +24,7 @@ from cdm_assets.loading.stamp import Stamp, in_range, replace_rows
 from cdm_assets.loading.table_loads import LoadContext, TableLoads
 from cdm_assets.warehouse import ddl
 from cdm_assets.warehouse.dates import DateRange, ranges_of
-from cdm_assets.warehouse.engine import Warehouse
+from cdm_assets.warehouse.engine import DuckDBOptions, Warehouse
 from cdm_assets.warehouse.tables import AUDIT_COLUMNS, Tables
 from cdm_assets_tests.small_site import Site, registered_row, write_catalog
 
@@ -285,7 +285,11 @@ class ContractSite:
         self.site = Site(self.catalog, self.warehouse, self.landing_root)
 
     def _new_warehouse(self, calendar: DateRange, engine: sa.Engine | None) -> Warehouse:
-        opened = Warehouse(engine, self.tables) if engine is not None else Warehouse.open_duckdb(None, self.tables)
+        opened = (
+            Warehouse(engine, self.tables)
+            if engine is not None
+            else Warehouse.open_duckdb(None, self.tables, options=DuckDBOptions(threads=1))
+        )
         warehouse = self._open.enter_context(opened)
         with mock.patch.multiple(ddl, CALENDAR_FIRST=calendar.first, CALENDAR_LAST=calendar.last):
             ddl.create_missing(warehouse)

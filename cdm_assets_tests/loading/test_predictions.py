@@ -9,7 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 import sqlalchemy as sa
@@ -248,7 +248,12 @@ def _table_again(site: PredictionSite) -> None:
     site.write(scored("2", "0.6", 2), scored("2", "0.1", 4))
 
 
-@pytest.mark.parametrize("order", list(permutations([_by_table, _by_file, _customers])))
+_ORDERS: Final = list(permutations([_by_table, _by_file, _customers]))
+
+
+@pytest.mark.parametrize(
+    "order", [*_ORDERS[::2], *(pytest.param(order, marks=pytest.mark.slow) for order in _ORDERS[1::2])]
+)
 def test_any_order_of_three_arrivals_publishes_the_same(
     tmp_path: Path, order: tuple[Callable[[PredictionSite], None], ...]
 ) -> None:

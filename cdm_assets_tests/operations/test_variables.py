@@ -128,7 +128,6 @@ def test_a_plan_writes_nothing_not_even_the_table(empty: Warehouse, tmp_path: Pa
         {"CDM_LANDING": f"sftp://u:{SECRET}@host/landing"},
         {"CDM_SNOWFLAKE_PRIVATE_KEY": SECRET, "CDM_SNOWFLAKE_PRIVATE_KEY_PASSPHRASE": SECRET},
         {"CDM_TOKEN_KEY": f"env:{SECRET}"},
-        {"CDM_TOKEN_KEY": f"file:{SECRET}"},
     ],
 )
 def test_no_secret_is_written_or_shown(empty: Warehouse, tmp_path: Path, secret: dict[str, str]) -> None:

@@ -251,6 +251,7 @@ def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: Demo
         assert latest.status is AssetCheckExecutionRecordStatus.SUCCEEDED
 
 
+@pytest.mark.slow
 def test_the_repair_job_finds_changed_files_by_itself_and_leaves_withdrawn_ones_loaded(site: DemoSite) -> None:
     """As launched in the UI, without configuration."""
     assert site.run().problems == ()

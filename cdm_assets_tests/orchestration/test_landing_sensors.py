@@ -164,6 +164,7 @@ def test_a_date_waits_for_a_required_file_and_starts_without_it_after_the_deadli
     ], "nothing is published of it"
 
 
+@pytest.mark.slow
 def test_a_file_that_comes_after_its_date_is_late_and_completes_it(watched: Watched, tmp_path: Path) -> None:
     kept = watched.take(MIDDLE, "transaction.csv")
     watched.start("new_files")

@@ -64,6 +64,7 @@ def smoked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, SmokeSt
     return {step.step: step for step in steps}
 
 
+@pytest.mark.slow
 def test_a_table_whose_load_breaks_is_a_problem_and_the_others_are_tried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
