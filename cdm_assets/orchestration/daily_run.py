@@ -29,15 +29,16 @@ from cdm_assets.orchestration.assets import asset_key, tables_of_steps
 from cdm_assets.orchestration.code_location import DAILY_JOB
 from cdm_assets.orchestration.date_gate import date_control
 from cdm_assets.orchestration.freshness_checks import FRESHNESS_JOB
-from cdm_assets.orchestration.instance import ensure_instance_of, keep_connections_open
+from cdm_assets.orchestration.instance import ensure_instance_of, keep_connections_open, max_concurrent_runs
 from cdm_assets.orchestration.prediction_sensor import export_ingested, in_words, ingest_events
 from cdm_assets.orchestration.repair import REPAIR_JOB, VERDICT_OP, repair_op_name
-from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range
+from cdm_assets.orchestration.runs import RunOutcome, StepProgress, run_ops, run_range, runs_in_progress
 from cdm_assets.orchestration.spreadsheet_types import frame_faults
 from cdm_assets.orchestration.warehouse_resource import IN_MAINTENANCE_TAG, landing_area, open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.ddl import create_missing
+from cdm_assets.warehouse.engine import WarehouseBusy
 from cdm_assets.warehouse.lineage import SOME_DATES
 
 _TAGS: Final = {"cdm/command": "run", IN_MAINTENANCE_TAG: "asked before"}
@@ -83,6 +84,7 @@ def run_dates(
     if window and not in_maintenance:
         raise InMaintenance(f"{window}; run again after it, or with --in-maintenance")
     landing_area(settings).require()
+    _require_alone(settings)
     wanted = _selected(loads, selection)
     # Open to the end: the runs in this process share the database, and no other process comes between plan and run.
     with open_warehouse(settings, loads, wait_seconds=_WAIT_SECONDS) as warehouse:
@@ -123,6 +125,24 @@ def run_dates(
                 stale = stale_partitions(connection, loads)
             session.repair([key for key in _downstream(loads, stale) if key in wanted])
         return session.summary
+
+
+def _require_alone(settings: Settings) -> None:
+    """Raise WarehouseBusy beside another run, on a server on which one run loads at a time.
+
+    DuckDB's file is locked by whoever has it open, and on PostgreSQL loads take turns table by table.
+    """
+    alone = max_concurrent_runs(settings.engine, settings.max_concurrent_runs) == 1
+    if settings.engine == "duckdb" or not alone:
+        return
+    ensure_instance_of(settings)
+    with DagsterInstance.get() as instance:
+        others = runs_in_progress(instance)
+    if others:
+        raise WarehouseBusy(
+            f"on {settings.engine} one run loads at a time, and there is {others}; wait for its end (the Dagster UI "
+            "shows it), or cancel it there"
+        )
 
 
 @dataclass(frozen=True)

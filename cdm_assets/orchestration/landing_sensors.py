@@ -35,7 +35,7 @@ from cdm_assets.operations.landing_watch import SETTLED_SECONDS, Arrivals, DueRu
 from cdm_assets.orchestration.assets import asset_key
 from cdm_assets.orchestration.repair import LOOK_OP
 from cdm_assets.orchestration.retries import FAILED_TAG, TRANSIENT
-from cdm_assets.orchestration.runs import range_tags
+from cdm_assets.orchestration.runs import UNFINISHED, range_tags
 from cdm_assets.orchestration.warehouse_resource import landing_area, open_warehouse
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange, listed
@@ -49,13 +49,6 @@ _LOOK_AGAIN_AFTER_SECONDS: Final = 5
 _LOCK_WAIT_SECONDS: Final = 3
 _REQUEST_TAG: Final = "cdm/request"
 _PAUSE_AFTER_OUTAGE_SECONDS: Final = 600
-_UNFINISHED: Final = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 
 Answer = SkipReason | RunRequest | SensorResult
 
@@ -190,7 +183,7 @@ def _starting(
         default_status=DefaultSensorStatus.RUNNING,
     )
     def starting(context: SensorEvaluationContext) -> Answer:
-        if context.instance.get_runs(RunsFilter(statuses=_UNFINISHED), limit=1):
+        if context.instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1):
             return SkipReason("A run is queued or in progress; the landing area is looked at when it has ended.")
         events: list[AssetObservation] = []
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 import sqlalchemy as sa
-from dagster import DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster import DagsterInstance
 
 from cdm_assets.catalog.types import Layer
 from cdm_assets.loading.table_loads import TableLoads
@@ -22,20 +22,13 @@ from cdm_assets.operations.pauses import paused_sources
 from cdm_assets.operations.verification import Verified, verified
 from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, run_dates
 from cdm_assets.orchestration.instance import ensure_instance_of
-from cdm_assets.orchestration.runs import fail_runs_of_dead_processes
+from cdm_assets.orchestration.runs import runs_in_progress
 from cdm_assets.orchestration.warehouse_resource import landing_area
 from cdm_assets.settings import Settings
 from cdm_assets.warehouse.dates import DateRange
 from cdm_assets.warehouse.engine import DatabaseUnreachable, NoDatabase, Warehouse, WarehouseBusy
 from cdm_assets.warehouse.landing_area import LandingAreaMissing, file_name_of
 
-_UNFINISHED = [
-    DagsterRunStatus.QUEUED,
-    DagsterRunStatus.NOT_STARTED,
-    DagsterRunStatus.STARTING,
-    DagsterRunStatus.STARTED,
-    DagsterRunStatus.CANCELING,
-]
 _MOST_NAMED = 6
 _WAIT_SECONDS = 20
 
@@ -133,11 +126,9 @@ def _no_run(settings: Settings) -> Precondition:
         return _holds("no run in progress", "there was no run yet")
     ensure_instance_of(settings)
     with DagsterInstance.get() as instance:
-        fail_runs_of_dead_processes(instance)
-        unfinished = instance.get_runs(RunsFilter(statuses=_UNFINISHED))
-    if unfinished:
-        runs = _listed([f"{run.job_name} {run.run_id[:8]} ({run.status.value.lower()})" for run in unfinished])
-        return _fails("no run in progress", f"wait for {runs}, or cancel it in the UI")
+        others = runs_in_progress(instance)
+    if others:
+        return _fails("no run in progress", f"wait for {others}, or cancel it in the UI")
     return _holds("no run in progress", "none")
 
 

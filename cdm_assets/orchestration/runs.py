@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from dagster import (
     AssetKey,
@@ -41,7 +41,9 @@ PROCESS_TAG = "cdm/process"
 # The caller shows progress; Dagster's console would print every event, and 80,000 of them take a minute.
 _QUIET_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-_UNFINISHED = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+_HAS_PROCESS = [DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED]
+_MOST_NAMED: Final = 6
+UNFINISHED: Final = [DagsterRunStatus.QUEUED, *_HAS_PROCESS, DagsterRunStatus.CANCELING]
 _RUN_WAS_KILLED = "The process of this run is gone (killed or crashed); its committed tables stand. Run it again."
 
 
@@ -146,11 +148,20 @@ def fail_runs_of_dead_processes(instance: DagsterInstance) -> Sequence[str]:
 
     Run monitoring cannot see into runs that were not started by the daemon, and such a run would hold the only slot.
     """
-    unfinished = instance.get_runs(RunsFilter(statuses=_UNFINISHED))
+    unfinished = instance.get_runs(RunsFilter(statuses=_HAS_PROCESS))
     dead = [run for run in unfinished if PROCESS_TAG in run.tags and not _is_alive(run.tags[PROCESS_TAG])]
     for run in dead:
         instance.report_run_failed(run, _RUN_WAS_KILLED)
     return [run.run_id for run in dead]
+
+
+def runs_in_progress(instance: DagsterInstance) -> str:
+    """The runs that are queued or in progress, in words; empty where there is none."""
+    fail_runs_of_dead_processes(instance)
+    unfinished = instance.get_runs(RunsFilter(statuses=UNFINISHED))
+    named = [f"{run.job_name} {run.run_id[:8]} ({run.status.value.lower()})" for run in unfinished[:_MOST_NAMED]]
+    more = f" and {len(unfinished) - _MOST_NAMED} more" if unfinished[_MOST_NAMED:] else ""
+    return ", ".join(named) + more
 
 
 def range_tags(start: date, end: date) -> Mapping[str, str]:

@@ -12,14 +12,16 @@ from typing import Any
 
 import duckdb
 import pytest
-from dagster import AssetCheckKey, AssetKey, DagsterInstance, RunsFilter
+from dagster import AssetCheckKey, AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+from dagster._core.test_utils import create_run_for_test
 
 from cdm_assets.demo.landing_area import write_landing_area
 from cdm_assets.loading.table_loads import TableLoads
 from cdm_assets.orchestration.code_location import table_loads
 from cdm_assets.orchestration.daily_run import RunSummary, UnknownSelection, plan_dates, run_dates
+from cdm_assets.orchestration.instance import ensure_instance_of
 from cdm_assets.orchestration.repair import LOOK_OP, VERDICT_OP, repair_op_name
 from cdm_assets.orchestration.runs import CODE_LOCATION_MODULE, run_ops
 from cdm_assets.settings import Settings
@@ -311,3 +313,18 @@ def test_selected_layers_only_are_loaded(site: DemoSite) -> None:
 def test_the_token_key_can_be_read_while_the_database_is_open(loaded: DemoSite) -> None:
     with Warehouse.open_duckdb(loaded.settings.database_path, loaded.loads.tables, read_only=True) as warehouse:
         assert warehouse.path == loaded.settings.database_path
+
+
+def test_on_a_server_without_turns_a_second_run_is_refused_before_anything_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    environment = {"CDM_HOME": str(tmp_path), "CDM_DATABASE": "oracle://nobody@127.0.0.1:1/?service_name=x"}
+    settings = Settings.from_environment(environment | {"DAGSTER_HOME": str(tmp_path / "dagster")})
+    (tmp_path / "landing").mkdir()
+    ensure_instance_of(settings)
+    with DagsterInstance.get() as instance:
+        run = create_run_for_test(instance, job_name="daily", status=DagsterRunStatus.STARTED)
+    day = DateRange(settings.start_date, settings.start_date)
+    with pytest.raises(WarehouseBusy, match=rf"on oracle one run loads at a time, and there is daily {run.run_id[:8]}"):
+        run_dates(settings, table_loads(settings), day)
