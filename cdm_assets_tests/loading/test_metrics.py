@@ -536,6 +536,7 @@ def test_each_date_loaded_alone_equals_the_range(site: ContractSite) -> None:
     assert site.content(layers=["metrics"]) == whole
 
 
+@pytest.mark.slow  # every shipped table is repaired so in test_marts
 @pytest.mark.parametrize("seed", [1])
 def test_late_and_shorter_files_repair_the_metrics(tmp_path: Path, seed: int) -> None:
     last, chance = 40, random.Random(seed)

@@ -279,6 +279,7 @@ def test_any_order_of_three_arrivals_publishes_the_same(
     assert expected["cdm_publish_db.customer_360"]
 
 
+@pytest.mark.slow
 def test_loading_day_by_day_backwards_gives_the_same_as_one_range(site: PredictionSite, tmp_path: Path) -> None:
     _all_scored(site)
     expected = site.content()

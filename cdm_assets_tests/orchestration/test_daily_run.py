@@ -209,6 +209,7 @@ def test_a_range_equals_its_days_one_by_one_and_a_repeat_changes_nothing(loaded:
     assert site.content() == loaded.content()
 
 
+@pytest.mark.slow
 def test_a_corrected_file_reloads_what_depends_on_it_and_nothing_else(site: DemoSite) -> None:
     assert site.run().problems == ()
     before = dict(site.query("select table_key || business_date, run_id from cdp_metadata.partition_load"))
@@ -292,6 +293,7 @@ def test_one_bad_day_of_a_range_is_held_back_and_the_others_publish(site: DemoSi
     assert campaign == [(3,)], "a bad customer file does not stop flowcharts"
 
 
+@pytest.mark.slow
 def test_a_bad_file_fails_its_days_run_and_leaves_the_old_partition(site: DemoSite) -> None:
     assert site.run().problems == ()
     old = site.query(f"select * from ldz.ldz_campaign where business_date = '{LAST}' order by all")

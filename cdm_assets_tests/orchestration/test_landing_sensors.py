@@ -206,6 +206,7 @@ def test_a_corrected_file_is_loaded_once_and_its_predecessor_kept(loaded: Watche
     assert loaded.tick("corrected_files") == "No corrected file."
 
 
+@pytest.mark.slow
 def test_an_identical_redelivery_starts_nothing_and_is_counted(loaded: Watched) -> None:
     os.utime(loaded.path(FIRST, "transaction.csv"))
     for name in ("corrected_files", "late_files", "new_files", "late_events"):

@@ -125,6 +125,7 @@ def test_predictions_that_come_late_are_replaced_or_deleted_repair_their_dates(m
     assert loaded.endswith(f" of {len(tables | behind)} tables")
 
 
+@pytest.mark.slow
 def test_a_plain_run_sees_predictions_written_by_sql(modelled: Modelled) -> None:
     site = modelled.site
     assert site.run(FIRST, MIDDLE).problems == ()
